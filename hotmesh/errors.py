@@ -1,7 +1,8 @@
 """Every error that hotmesh raises: one tree under `HotMeshError`.
 
-Each class has a `code` (an HTTP-like number that transitions, workers and the command line share) and, as attributes, the
-facts that a handler needs. The message says what happened, where, and what to do; secrets and payloads never appear in it.
+Each class has a `code` (an HTTP-like number that transitions, workers and the command line share)
+and, as attributes, the facts that a handler needs. The message says what happened, where, and what
+to do; secrets and payloads never appear in it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ class HotMeshError(Exception):
     code: int = 500
 
 
-# -- models and mapping ------------------------------------------------------------------------------------------------
+# -- models and mapping
 
 
 class Finding:
@@ -54,7 +55,10 @@ class Finding:
 
 
 class ModelInvalid(HotMeshError):
-    """A model can't be loaded or compiled. `findings` holds every fault that was found, each with file, line and path."""
+    """A model can't be loaded or compiled.
+
+    `findings` holds every fault that was found, each with file, line and path.
+    """
 
     code = 400
 
@@ -74,7 +78,8 @@ class MappingError(HotMeshError):
     """A mapping rule could not be compiled or evaluated.
 
     Attributes:
-        where: The row and function concerned, such as `row 2, {@string.slice}`; empty for a plain value.
+        where: The row and function concerned, such as `row 2, {@string.slice}`; empty for a plain
+            value.
     """
 
     code = 500
@@ -96,7 +101,7 @@ class SettingsInvalid(HotMeshError):
     code = 400
 
 
-# -- payloads and names ------------------------------------------------------------------------------------------------
+# -- payloads and names
 
 
 class PayloadInvalid(HotMeshError):
@@ -132,7 +137,7 @@ class NameInvalid(HotMeshError, ValueError):
     code = 400
 
 
-# -- connection and server ---------------------------------------------------------------------------------------------
+# -- connection and server
 
 
 class ConnectionInvalid(HotMeshError):
@@ -144,14 +149,17 @@ class ConnectionInvalid(HotMeshError):
 class ServerUnavailable(HotMeshError):
     """The server can't be reached, refuses us, or went away in mid-command.
 
-    Whether a command that was on its way took effect is not known; everything in hotmesh that retries one is guarded.
+    Whether a command that was on its way took effect is not known; everything in hotmesh that
+    retries one is guarded.
     """
 
     code = 503
 
 
 class ServerUnsuitable(HotMeshError):
-    """A server answered, but hotmesh can't work on it (too old, read-only, not a Redis, keys would be evicted)."""
+    """A server answered, but hotmesh can't work on it (too old, read-only, not a Redis, keys
+    would be evicted).
+    """
 
     code = 503
 
@@ -166,7 +174,7 @@ class Overloaded(HotMeshError):
         super().__init__(message)
 
 
-# -- apps and versions -------------------------------------------------------------------------------------------------
+# -- apps and versions
 
 
 class AppNotFound(HotMeshError):
@@ -196,7 +204,10 @@ class VersionNotFound(HotMeshError):
 
 
 class ActivationFailed(HotMeshError):
-    """The fleet did not agree on a version; nothing has changed. `members` maps each one that stood in the way to its reason."""
+    """The fleet did not agree on a version; nothing has changed.
+
+    `members` maps each one that stood in the way to its reason.
+    """
 
     code = 409
 
@@ -225,7 +236,7 @@ class TopicNotFound(HotMeshError):
         )
 
 
-# -- jobs --------------------------------------------------------------------------------------------------------------
+# -- jobs
 
 
 class JobNotFound(HotMeshError):
@@ -260,7 +271,8 @@ class JobTimeout(HotMeshError):
     def __init__(self, *, job_id: str, timeout_s: float) -> None:
         self.job_id, self.timeout_s = job_id, timeout_s
         super().__init__(
-            f"job {job_id!r} gave no result within {timeout_s:g} s; it goes on, get_state finds its result later"
+            f"job {job_id!r} gave no result within {timeout_s:g} s; it goes on, get_state "
+            "finds its result later"
         )
 
 
@@ -290,6 +302,8 @@ class JobEnded(HotMeshError):
 
 
 class StateLost(HotMeshError):
-    """The server lost or changed state under us (a flush, a deleted group, a key of another type)."""
+    """The server lost or changed state under us (a flush, a deleted group, a key of another
+    type).
+    """
 
     code = 500

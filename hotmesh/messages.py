@@ -1,0 +1,216 @@
+"""What crosses a process: entries of the streams, and what user code sees of them.
+
+Every struct is array-like, only grows at its end (new fields have defaults), and carries its
+format in its tag: `reply1` becomes `reply2` when the meaning of a field changes. A process that
+meets a tag it does not know leaves the entry for one that does. User payloads travel as `Raw`
+MessagePack that is spliced in and out, never decoded on the way.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from hotmesh.ids import guid
+
+Status = Literal["success", "pending", "error"]
+
+EMPTY = Raw(b"\x80")  # MessagePack of {}
+
+
+class RetryRule(Struct, array_like=True, frozen=True):
+    """How often, and after which delays, a worker's failures are tried again.
+
+    Attributes:
+        attempts_max: Attempts in all, the first included.
+        initial_ms, factor, delay_ms_max: The delay before retry n (from 1) is `initial_ms * factor
+            ** (n - 1)`, at most `delay_ms_max`.
+        jitter: The share of the delay that is drawn at random, 0 to 1, so that failures that began
+            together spread out.
+        codes: Only these codes are retried; empty means every one.
+    """
+
+    attempts_max: int = 1
+    initial_ms: int = 1000
+    factor: float = 2.0
+    delay_ms_max: int = 100_000
+    jitter: float = 0.2
+    codes: tuple[int, ...] = ()
+
+
+# -- worker streams
+
+
+class Work(Struct, array_like=True, frozen=True, tag="work1"):
+    """One call of a function: an entry of a worker stream.
+
+    Attributes:
+        jid, aid, dad: Job, activity and dimension that wait for the answer.
+        version: The version of the app that the job runs on.
+        topic: The worker topic.
+        attempt: From 0; grows with each retry by policy.
+        data: The mapped input.
+        trace: W3C traceparent of the leg that sent it, or "".
+        retry: The rules of the model; the first that names the code applies.
+        timeout_ms: The activity's time limit, 0 for none: a handler is cancelled after it.
+    """
+
+    jid: str
+    aid: str
+    dad: str
+    version: str
+    topic: str
+    attempt: int = 0
+    data: Raw = EMPTY
+    trace: str = ""
+    retry: tuple[RetryRule, ...] = ()
+    timeout_ms: int = 0
+
+
+# -- the engine stream
+
+
+class Reply(Struct, array_like=True, frozen=True, tag="reply1"):
+    """An answer to an open activity: from a worker, a child job, or `add`.
+
+    Attributes:
+        status: `pending` keeps the activity open for more answers.
+        code: What transitions look at.
+        rid: Tells one answer from a repeated delivery of the same.
+        attempt: The attempt that gave it.
+    """
+
+    jid: str
+    aid: str
+    dad: str
+    version: str
+    status: Status
+    code: int
+    data: Raw
+    rid: str
+    attempt: int = 0
+    trace: str = ""
+
+
+class ChildStart(Struct, array_like=True, frozen=True, tag="child1"):
+    """Start a job for an `await` activity.
+
+    `jid` is the child's id, already resolved; `answer` is False for fire-and-forget.
+    """
+
+    jid: str
+    topic: str
+    version: str
+    data: Raw
+    parent_jid: str
+    parent_aid: str
+    parent_dad: str
+    trace: str = ""
+    answer: bool = True
+
+
+class Redeliver(Struct, array_like=True, frozen=True, tag="again1"):
+    """A retry's delay is over: append the call to its worker stream again, if its activity still
+    waits.
+    """
+
+    work: Work
+
+    @property
+    def jid(self) -> str:
+        return self.work.jid
+
+    @property
+    def version(self) -> str:
+        return self.work.version
+
+
+class Wake(Struct, array_like=True, frozen=True, tag="wake1"):
+    """A timer of an activity is due.
+
+    Attributes:
+        what: `sleep` wakes a hook, `timeout` fails an activity that still waits.
+        generation: The generation of the activity that set it; another one ignores it.
+    """
+
+    jid: str
+    aid: str
+    dad: str
+    version: str
+    what: Literal["sleep", "timeout"]
+    generation: int = 0
+
+
+class Continue(Struct, array_like=True, frozen=True, tag="go1"):
+    """A chain of steps reached its bound: enter these activities now.
+
+    `steps` are (activity, dimension).
+    """
+
+    jid: str
+    version: str
+    steps: tuple[tuple[str, str], ...]
+    rid: str
+
+
+EngineEntry = Reply | ChildStart | Redeliver | Wake | Continue
+
+_engine_decoder = msgspec.msgpack.Decoder(EngineEntry)
+_work_decoder = msgspec.msgpack.Decoder(Work)
+_encoder = msgspec.msgpack.Encoder()
+
+encode_entry = _encoder.encode
+decode_engine_entry = _engine_decoder.decode
+decode_work = _work_decoder.decode
+
+
+# -- what user code sees
+
+
+class StreamMetadata(Struct, frozen=True, kw_only=True):
+    """Where a call comes from. A later answer (`mesh.add`) copies it whole.
+
+    Attributes:
+        guid: Stable for one attempt at one call, over redeliveries: use it as the idempotency key
+            for what you do outside.
+        try_count: Retries by policy so far, from 0.
+        trace: W3C traceparent, or "".
+    """
+
+    guid: str
+    jid: str
+    aid: str
+    dad: str
+    topic: str
+    version: str
+    try_count: int = 0
+    trace: str = ""
+
+
+class StreamData(Struct, frozen=True, kw_only=True):
+    """One call of a worker function: `data` is the mapped input."""
+
+    metadata: StreamMetadata
+    data: Any
+
+
+class StreamResult(Struct, frozen=True, kw_only=True):
+    """An answer with more to say than its data.
+
+    Attributes:
+        data: The output of the activity; for `error` a mapping with a `message`.
+        status: `success` closes the activity, `pending` keeps it open for `mesh.add`, `error`
+            closes it as failed.
+        code: What transitions look at; 200, 202 or 500 by status when None.
+        metadata: The call that is answered; needed by `mesh.add`, filled in for a worker's own
+            answer.
+        guid: Tells this answer from a repeated delivery of the same.
+    """
+
+    data: Any = None
+    status: Status = "success"
+    code: int | None = None
+    metadata: StreamMetadata | None = None
+    guid: str = msgspec.field(default_factory=guid)
