@@ -36,6 +36,13 @@ def derive(*parts: str) -> str:
     ).hexdigest()
 
 
+def span_id(*parts: str) -> str:
+    """The span id that follows from `parts`: 16 hex digits."""
+    return hashlib.blake2b(
+        "\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=8
+    ).hexdigest()
+
+
 def partition_of(job_id: str, partitions: int) -> int:
     """The partition that holds a job.
 

@@ -1,0 +1,259 @@
+"""Model → Plan: what can be derived is derived here, once, so that nothing looks at the model
+while a job runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from hotmesh.compiler.plan import (
+    ActivityPlan,
+    EdgePlan,
+    GraphPlan,
+    HookPlan,
+    Plan,
+    RulePlan,
+    StatsPlan,
+)
+from hotmesh.compiler.schema import validator
+from hotmesh.durations import parse as parse_duration
+from hotmesh.errors import Finding, MappingError, ModelInvalid
+from hotmesh.mapping import compile_maps, compile_value, references
+from hotmesh.model import App, Graph, Loaded, check, load, retry_rules, validates
+from hotmesh.model.activities import Activity
+
+FEATURES: tuple[str, ...] = ()
+"""Parts of the language beyond the base that this release can run; see `model.check.LATER`."""
+
+_OPTIONS = {
+    "await": ("await_",),
+    "signal": (
+        "subtype",
+        "signal",
+        "status",
+        "code",
+        "resolver",
+        "key_name",
+        "key_value",
+        "scrub",
+    ),
+    "interrupt": ("target", "reason", "throw", "descend", "code", "expire"),
+}
+"""Fields of one type alone, kept by their name in the model."""
+
+
+class Compiled(Struct, frozen=True):
+    """A plan, and what is doubtful in its model."""
+
+    plan: Plan
+    warnings: tuple[Finding, ...]
+
+
+def compile_model(
+    source: str | os.PathLike[str] | Mapping[str, Any], *, app_id: str | None = None
+) -> Compiled:
+    """Load, check and compile a model.
+
+    Args:
+        source: A path, YAML text or a dict.
+        app_id: The app that it must be for; None for any.
+
+    Raises:
+        ModelInvalid: With every fault that was found.
+    """
+    model = load(source)
+    findings = [*check(model, PipeCheck(), features=FEATURES), *_unsupported(model)]
+    if app_id is not None and model.app.id != app_id:
+        file, line, column = model.where("id")
+        message = f"the model is of app {model.app.id!r}, and this is app {app_id!r}"
+        findings.append(Finding(message, path="id", file=file, line=line, column=column))
+    errors = [f for f in findings if f.severity == "error"]
+    if errors:
+        raise ModelInvalid(errors)
+    warnings = (*model.warnings, *(f for f in findings if f.severity != "error"))
+    return Compiled(_plan(model.app), warnings)
+
+
+class PipeCheck:
+    """What the model's checks ask the mapping language."""
+
+    def references(self, rule: Any) -> Iterable[tuple[str, ...]]:
+        return references(rule)
+
+    def problems(self, rule: Any) -> Iterable[str]:
+        try:
+            if isinstance(rule, dict) and "@pipe" not in rule:
+                compile_maps(rule)
+            else:
+                compile_value(rule)
+        except MappingError as exc:
+            return [str(exc)]
+        return []
+
+
+def _unsupported(model: Loaded) -> Iterable[Finding]:
+    """What the language has and this release can't run yet."""
+    return ()
+
+
+def _plan(app: App) -> Plan:
+    reads = _reads(app)
+    graphs = {g.subscribes: _graph(app, g, reads) for g in app.graphs}
+    rules = {
+        topic: RulePlan(g.subscribes, rule[0].to, rule[0].match.actual)
+        for g in app.graphs
+        for topic, rule in g.hooks.items()
+        if rule
+    }
+    return Plan(app.id, app.version, graphs, rules, dict(app.settings))
+
+
+def _graph(app: App, graph: Graph, reads: _Reads) -> GraphPlan:
+    parents = {t.to: origin for origin, ts in graph.transitions.items() for t in ts}
+    ancestors = {a.ancestor for a in graph.activities.values() if _type(a) == "cycle"}  # type: ignore[union-attr]
+    hooks = {
+        rules[0].to: HookPlan(topic, rules[0].match.expected)
+        for topic, rules in graph.hooks.items()
+        if rules
+    }
+    activities = {}
+    for name, activity in graph.activities.items():
+        plan = _activity(app, graph, name, activity, reads)
+        edges = tuple(
+            EdgePlan(t.to, None if t.conditions is None else _plain(t.conditions))
+            for t in graph.transitions.get(name, ())
+        )
+        activities[name] = msgspec.structs.replace(
+            plan,
+            parent=parents.get(name, ""),
+            edges=edges,
+            hook=_hook(hooks.get(name), activity),
+            reentrant=name in ancestors or bool(getattr(activity, "cycle", False)),
+        )
+    trigger = next(n for n, a in graph.activities.items() if _type(a) == "trigger")
+    return GraphPlan(
+        graph.subscribes, trigger, activities, graph.publishes or "", _expire(graph.expire)
+    )
+
+
+def _activity(app: App, graph: Graph, name: str, activity: Activity, reads: _Reads) -> ActivityPlan:
+    kind = _type(activity)
+    checked = validates(app, graph, activity)
+    inputs, outputs = _schemas(graph, activity) if checked else (None, None)
+    for schema, side in ((inputs, "input"), (outputs, "output")):
+        validator(schema, f"activities.{name}.{side}.schema")
+    return ActivityPlan(
+        name,
+        kind,
+        topic=getattr(activity, "topic", None),
+        input=_maps(activity, "input"),
+        output=_maps(activity, "output"),
+        job=_maps(activity, "job"),
+        retry=retry_rules(getattr(activity, "retry", None)),
+        timeout=getattr(activity, "timeout", None),
+        sleep=getattr(activity, "sleep", None),
+        stats=_stats(activity),
+        emit=getattr(activity, "emit", None),
+        telemetry=activity.telemetry,
+        ancestor=getattr(activity, "ancestor", ""),
+        keep=reads.kept(name, "output"),
+        keep_hook=reads.kept(name, "hook"),
+        input_schema=inputs,
+        output_schema=outputs,
+        options={
+            field.rstrip("_"): _plain(getattr(activity, field)) for field in _OPTIONS.get(kind, ())
+        },
+    )
+
+
+def _schemas(graph: Graph, activity: Activity) -> tuple[Any, Any]:
+    """Schemas of what goes in and of what comes back; a graph's stand in for its trigger's."""
+    inputs = getattr(getattr(activity, "input", None), "schema", None)
+    outputs = getattr(getattr(activity, "output", None), "schema", None)
+    if _type(activity) == "trigger":
+        inputs = inputs or outputs or (graph.input.schema if graph.input else None)
+        outputs = None
+    return inputs, outputs
+
+
+class _Reads:
+    """Which fields of each activity's output and hook data some rule of the app reads."""
+
+    def __init__(self) -> None:
+        self._fields: dict[tuple[str, str], dict[str, None] | None] = {}
+
+    def add(self, owner: str, reference: tuple[str, ...], *, own: bool) -> None:
+        name = owner if reference[0] == "$self" else reference[0]
+        if len(reference) < 2 or reference[1] not in ("output", "hook"):
+            return
+        if name == owner and not own:
+            return
+        key = (name, reference[1])
+        if reference[2:3] == ("metadata",):
+            return
+        if len(reference) < 4:
+            self._fields[key] = None  # the whole object
+        elif (fields := self._fields.setdefault(key, {})) is not None:
+            fields[reference[3]] = None
+
+    def kept(self, name: str, side: str) -> tuple[str, ...] | None:
+        fields = self._fields.get((name, side), {})
+        return None if fields is None else tuple(fields)
+
+
+def _reads(app: App) -> _Reads:
+    reads = _Reads()
+    for graph in app.graphs:
+        for name, activity in graph.activities.items():
+            # A waiting hook reads its own output again when it wakes; others have theirs at hand.
+            own = _type(activity) == "hook"
+            for reference in references(_plain(activity)):
+                reads.add(name, reference, own=own)
+            for transition in graph.transitions.get(name, ()):
+                if transition.conditions is not None:
+                    for reference in references(_plain(transition.conditions)):
+                        reads.add(name, reference, own=own)
+        for rules in graph.hooks.values():
+            for rule in rules[:1]:
+                for reference in references(rule.match.expected):
+                    reads.add(rule.to, reference, own=True)
+    return reads
+
+
+def _stats(activity: Activity) -> StatsPlan | None:
+    stats = getattr(activity, "stats", None)
+    if stats is None:
+        return None
+    measures = tuple((m.measure, m.target) for m in stats.measures)
+    return StatsPlan(stats.id, stats.key, stats.parent, stats.granularity, measures)
+
+
+def _hook(hook: HookPlan | None, activity: Activity) -> HookPlan | None:
+    pending = getattr(activity, "pending", None)
+    if hook is None or pending is None:
+        return hook
+    return msgspec.structs.replace(hook, pending_ms=parse_duration(pending))
+
+
+def _expire(expire: Any) -> Any:
+    """Seconds when it is literal; a rule stays one."""
+    if isinstance(expire, str) and not expire.startswith("{"):
+        return parse_duration(expire) / 1000
+    return expire
+
+
+def _maps(activity: Activity, side: str) -> Any:
+    return getattr(getattr(activity, side, None), "maps", None)
+
+
+def _type(activity: Activity) -> str:
+    return str(activity.__struct_config__.tag)
+
+
+def _plain(value: Any) -> Any:
+    return msgspec.to_builtins(value)

@@ -1,0 +1,325 @@
+"""Plan → Program: rules become closures, once per process and activity, when the activity is first
+met.
+
+A model of 10,000 activities links in the time that its first job needs, not in the time that all
+of them would.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from hotmesh.compiler.plan import ActivityPlan, EdgePlan, GraphPlan, Plan
+from hotmesh.compiler.schema import Validator, validator
+from hotmesh.durations import parse as parse_duration
+from hotmesh.mapping import (
+    Env,
+    compile_condition,
+    compile_maps,
+    compile_value,
+    references,
+)
+
+Context: TypeAlias = dict[str, Any]
+Rule: TypeAlias = Callable[[Context, Env], Any]
+
+# Functions that change their first argument: what they are given must not be the job's own state.
+_IN_PLACE = ("{@array.", "{@object.", "{@date.set", "{@date.")
+
+
+class Edge:
+    """A linked transition. `when` is None when it is always followed."""
+
+    __slots__ = ("to", "when")
+
+    def __init__(self, plan: EdgePlan, path: str) -> None:
+        self.to = plan.to
+        self.when: Callable[[Context, int, Env], bool] | None = None
+        if plan.conditions is not None:
+            self.when = compile_condition(plan.conditions, path=path)
+
+
+class Node:
+    """A linked activity: its plan, its place in the graph, and its rules as closures (each
+    compiled when first used).
+    """
+
+    def __init__(self, program: Program, graph: GraphPlan, plan: ActivityPlan) -> None:
+        self.program, self.graph, self.plan = program, graph, plan
+        self.id, self.type = plan.id, plan.type
+        self.path = f"activities.{plan.id}"
+        chain = [plan.id]
+        while parent := graph.activities[chain[-1]].parent:
+            chain.append(parent)
+        self.chain: tuple[str, ...] = tuple(reversed(chain))  # from the trigger to here
+        self.depth = len(chain) - 1
+        self.zero = ",0" * len(chain)
+        self._options: dict[str, Rule] = {}
+
+    def address(self, dad: str, other: Node) -> str:
+        """Where `other` keeps its data, seen from this activity at dimension `dad`.
+
+        An ancestor lies at the first indices of `dad`; anything else at generation 0 below the
+        last ancestor both share.
+        """
+        if dad == self.zero:
+            return other.zero
+        shared = 0
+        for mine, theirs in zip(self.chain, other.chain, strict=False):
+            if mine != theirs:
+                break
+            shared += 1
+        indices = dad.split(",")[1 : shared + 1]
+        return "".join(f",{i}" for i in indices) + ",0" * (other.depth + 1 - shared)
+
+    # -- rules
+
+    @cached_property
+    def edges(self) -> tuple[Edge, ...]:
+        return tuple(Edge(e, f"transitions.{self.id}") for e in self.plan.edges)
+
+    @cached_property
+    def topic(self) -> str | Rule:
+        topic = self.plan.topic
+        return (
+            topic
+            if isinstance(topic, str) and not topic.startswith("{")
+            else self._value(topic, "topic")
+        )
+
+    @cached_property
+    def input(self) -> Rule | None:
+        return self._maps(self.plan.input, "input.maps")
+
+    @cached_property
+    def output(self) -> Rule | None:
+        return self._maps(self.plan.output, "output.maps")
+
+    @cached_property
+    def job(self) -> Rule | None:
+        return self._maps(self.plan.job, "job.maps")
+
+    @cached_property
+    def emit(self) -> Rule | None:
+        return None if self.plan.emit is None else self._value(self.plan.emit, "emit")
+
+    @cached_property
+    def sleep(self) -> Rule | None:
+        return None if self.plan.sleep is None else self._value(self.plan.sleep, "sleep")
+
+    @cached_property
+    def timeout_ms(self) -> int:
+        return 0 if self.plan.timeout is None else parse_duration(self.plan.timeout)
+
+    @cached_property
+    def job_id(self) -> Rule | None:
+        stats = self.plan.stats
+        return None if stats is None or stats.id is None else self._value(stats.id, "stats.id")
+
+    @cached_property
+    def job_key(self) -> Rule | None:
+        stats = self.plan.stats
+        return None if stats is None or stats.key is None else self._value(stats.key, "stats.key")
+
+    @cached_property
+    def check_input(self) -> Validator | None:
+        return validator(self.plan.input_schema, f"{self.path}.input.schema")
+
+    @cached_property
+    def check_output(self) -> Validator | None:
+        return validator(self.plan.output_schema, f"{self.path}.output.schema")
+
+    def option(self, name: str, context: Context, env: Env) -> Any:
+        """A rule of one type alone (`options` of the plan), evaluated."""
+        rule = self._options.get(name)
+        if rule is None:
+            rule = self._options[name] = self._value(self.plan.options.get(name), name)
+        return rule(context, env)
+
+    # -- what the rules read
+
+    @cached_property
+    def reads(self) -> tuple[tuple[str, ...], ...]:
+        """Every reference of this activity's rules and of its transitions' conditions."""
+        plan = self.plan
+        hook = plan.hook.expected if plan.hook else None
+        rules: list[Any] = [
+            plan.topic,
+            plan.input,
+            plan.output,
+            plan.job,
+            plan.sleep,
+            plan.emit,
+            hook,
+        ]
+        rules += [plan.telemetry, plan.options, *(e.conditions for e in plan.edges)]
+        found: dict[tuple[str, ...], None] = {}
+        for rule in rules:
+            if rule is not None:
+                found.update(dict.fromkeys(references(rule)))
+        return tuple(found)
+
+    @cached_property
+    def others(self) -> tuple[Node, ...]:
+        """The other activities of this graph that the rules read."""
+        names = dict.fromkeys(
+            r[0] for r in self.reads if r[0] != self.id and r[0] in self.graph.activities
+        )
+        return tuple(self.program.node(n) for n in names)
+
+    @cached_property
+    def reads_metadata(self) -> bool:
+        """Whether any rule reads metadata, which is otherwise not built."""
+        return any("metadata" in r[:3] for r in self.reads) or any(
+            r in (("$job",), ()) for r in self.reads
+        )
+
+    @cached_property
+    def mutates(self) -> bool:
+        """Whether a rule may change what it is given, so that it must be given copies."""
+        rules = (
+            self.plan.input,
+            self.plan.output,
+            self.plan.job,
+            self.plan.emit,
+            self.plan.options,
+        )
+        text = repr((rules, [e.conditions for e in self.plan.edges]))
+        return any(name in text for name in _IN_PLACE)
+
+    @cached_property
+    def nested_job_keys(self) -> dict[str, Any]:
+        """The keys of `job.maps` that hold maps themselves: these are merged, every other value
+        replaces.
+        """
+        return _nested(self.plan.job)
+
+    def keeps(self, data: Any) -> Any:
+        """The part of `output.data` that some rule reads later; None when nothing is."""
+        return _kept(data, self.plan.keep)
+
+    def keeps_hook(self, data: Any) -> Any:
+        """The same of `hook.data`."""
+        return _kept(data, self.plan.keep_hook)
+
+    def _value(self, rule: Any, name: str) -> Rule:
+        return compile_value(rule, path=f"{self.path}.{name}")
+
+    def _maps(self, maps: Any, name: str) -> Rule | None:
+        return None if maps is None else compile_maps(maps, path=f"{self.path}.{name}")
+
+
+class Program:
+    """A linked version of an app."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.app_id, self.version = plan, plan.app_id, plan.version
+        self.settings = plan.settings
+        self._graph_of = {aid: g for g in plan.graphs.values() for aid in g.activities}
+        self._nodes: dict[str, Node] = {}
+        self._loads: dict[str, tuple[tuple[str, Node], ...]] = {}
+        self._expire: dict[str, Rule] = {}
+
+    def node(self, aid: str) -> Node:
+        """The activity.
+
+        Raises:
+            KeyError: This version has none of that id.
+        """
+        node = self._nodes.get(aid)
+        if node is None:
+            graph = self._graph_of[aid]
+            node = self._nodes[aid] = Node(self, graph, graph.activities[aid])
+        return node
+
+    def graph(self, topic: str) -> GraphPlan | None:
+        """The graph that subscribes to a topic."""
+        return self.plan.graphs.get(topic)
+
+    def near(self, topic: str) -> list[str]:
+        """Topics of this version that look like `topic`."""
+        return difflib.get_close_matches(topic, self.plan.graphs, n=2)
+
+    def expire_rule(self, graph: GraphPlan) -> Rule:
+        """The `expire` of a graph, for one that is a rule."""
+        rule = self._expire.get(graph.subscribes)
+        if rule is None:
+            path = f"graphs.{graph.subscribes}.expire"
+            rule = self._expire[graph.subscribes] = compile_value(graph.expire, path=path)
+        return rule
+
+    def loads(self, aid: str) -> tuple[tuple[str, Node], ...]:
+        """What an event of this activity needs from the store besides its own leg: ("", leg) ("o",
+        output) ("h", hook).
+
+        It is everything that the rules read on the way from here to where the run must wait again.
+        """
+        known = self._loads.get(aid)
+        if known is None:
+            known = self._loads[aid] = tuple(self._closure(self.node(aid)))
+        return known
+
+    def _closure(self, start: Node) -> Sequence[tuple[str, Node]]:
+        found: dict[tuple[str, Node], None] = {}
+        seen, todo = {start.id}, [start]
+        while todo:
+            node = todo.pop()
+            for ref in node.reads:
+                self._add_read(found, node, start, ref)
+            if node is not start and waits(node.plan):
+                continue
+            following = [e.to for e in node.plan.edges]
+            if node.type == "cycle":
+                found["", self.node(node.plan.ancestor)] = None
+                following.append(node.plan.ancestor)
+            for name in following:
+                if name not in seen:
+                    seen.add(name)
+                    todo.append(self.node(name))
+        return list(found)
+
+    def _add_read(
+        self, found: dict[tuple[str, Node], None], node: Node, start: Node, ref: tuple[str, ...]
+    ) -> None:
+        name = node.id if ref[0] == "$self" else ref[0]
+        if name not in node.graph.activities or len(ref) < 2:
+            return
+        other = self.node(name)
+        if other is not start or other.type == "hook":
+            if ref[1] == "hook":
+                found["h", other] = None
+            elif ref[1] == "output" and ref[2:3] != ("metadata",):
+                found["o", other] = None
+        if "metadata" in ref[1:3]:
+            found["", other] = None
+
+
+def waits(plan: ActivityPlan) -> bool:
+    """Whether an activity stops the run until something from outside arrives."""
+    if plan.type in ("worker", "await"):
+        return True
+    return plan.type == "hook" and (plan.hook is not None or plan.sleep is not None)
+
+
+def link(plan: Plan) -> Program:
+    """The program of a plan. Its rules compile when they are first used."""
+    return Program(plan)
+
+
+def _nested(maps: Any) -> dict[str, Any]:
+    if not isinstance(maps, dict) or "@pipe" in maps:
+        return {}
+    return {
+        k: _nested(v) for k, v in maps.items() if isinstance(v, (dict, list)) and "@pipe" not in v
+    }
+
+
+def _kept(data: Any, keep: tuple[str, ...] | None) -> Any:
+    if keep is None:
+        return data
+    if not keep or not isinstance(data, dict):
+        return None
+    return {k: data[k] for k in keep if k in data} or None

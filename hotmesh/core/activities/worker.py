@@ -1,0 +1,32 @@
+"""`worker`: call a function that is linked to a topic, and wait for its answer."""
+
+from __future__ import annotations
+
+from hotmesh.compiler import Node
+from hotmesh.core.activities.waiting import begin, input_of, topic_of
+from hotmesh.core.context import build
+from hotmesh.core.effects import Append
+from hotmesh.core.turn import Turn
+from hotmesh.messages import Work, encode_entry
+
+
+def enter(turn: Turn, node: Node, dad: str) -> None:
+    """Leg 1: map the input, append the call to the topic's stream."""
+    context = build(turn.job, node, dad)
+    topic = topic_of(turn, node, context)
+    _, raw = input_of(turn, node, context)
+    job = turn.job
+    work = Work(
+        job.jid,
+        node.id,
+        dad,
+        turn.program.version,
+        topic,
+        0,
+        raw,
+        turn.trace_of(node, dad),
+        node.plan.retry,
+        node.timeout_ms,
+    )
+    turn.effects.append(Append("worker", topic, encode_entry(work)))
+    begin(turn, node, dad)

@@ -1,0 +1,95 @@
+"""A job ends: tell its parent, its caller and its subscribers, and give the record an expiry."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Raw
+
+from hotmesh.compiler import EXPIRE_DEFAULT_S
+from hotmesh.core import state
+from hotmesh.core.context import build
+from hotmesh.core.effects import Expire, Publish
+from hotmesh.core.turn import Turn
+from hotmesh.ids import escape
+from hotmesh.mapping import Env
+from hotmesh.messages import Reply, Status
+
+HINT_BYTES_MAX = 1024
+"""What pub/sub carries at most: the server does not bound what slow subscribers hold."""
+
+
+def finish(turn: Turn) -> None:
+    """Order everything that follows from the end of the job."""
+    job = turn.job
+    turn.note("job.ended", code=int(job.error.get("code", 500)) if job.error else 0)
+    _answer_parent(turn, "success")
+    if job.meta.caller:
+        turn.effects.append(Publish("caller", job.meta.caller, job.jid.encode()))
+    _publish(turn, b"")
+    expire_ms = _expire_ms(turn)
+    if expire_ms > 0:
+        turn.effects.append(Expire(expire_ms))
+
+
+def interim(turn: Turn) -> None:
+    """Tell listeners the state of a job that goes on.
+
+    A snapshot too large for a hint is read by whoever hears of it.
+    """
+    job = turn.job
+    _answer_parent(turn, "pending")
+    snapshot = state.encode_value([job.status, job.data])
+    _publish(turn, snapshot if len(snapshot) < HINT_BYTES_MAX - 300 else b"")
+
+
+def _publish(turn: Turn, snapshot: bytes) -> None:
+    job = turn.job
+    graph = turn.program.graph(job.meta.topic)
+    if graph is None or not graph.publishes:
+        return
+    hint = state.encode_value([job.jid, graph.publishes, snapshot])
+    turn.publish(f"{graph.publishes}.{escape(job.jid)}", hint)
+
+
+def _answer_parent(turn: Turn, status: Literal["success", "pending"]) -> None:
+    job, meta = turn.job, turn.job.meta
+    if not meta.parent_jid or not meta.answer:
+        return
+    said: Status = status
+    code, data = (200 if status == "success" else 202), job.data
+    if job.error is not None and status == "success":
+        said, code, data = "error", int(job.error.get("code", 500)), job.error
+    reply = Reply(
+        meta.parent_jid,
+        meta.parent_aid,
+        meta.parent_dad,
+        meta.version,
+        said,
+        code,
+        Raw(state.encode_value(data)),
+        f"{job.jid}:{job.rev}:{len(turn.effects)}",
+        0,
+        meta.trace,
+    )
+    turn.append_to_job(meta.parent_jid, reply)
+
+
+def _expire_ms(turn: Turn) -> int:
+    meta = turn.job.meta
+    if meta.expire_ms >= 0:
+        return meta.expire_ms
+    graph = turn.program.graph(meta.topic)
+    if graph is None or graph.expire is None:
+        return EXPIRE_DEFAULT_S * 1000
+    return _seconds(turn, graph.expire, turn.env)
+
+
+def _seconds(turn: Turn, rule: Any, env: Env) -> int:
+    if isinstance(rule, (int, float)):
+        return round(rule * 1000)
+    node = turn.program.node(turn.job.meta.aid)
+    value = turn.program.expire_rule(node.graph)(build(turn.job, node, ",0"), env)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return round(value * 1000)
+    return EXPIRE_DEFAULT_S * 1000

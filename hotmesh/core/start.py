@@ -1,0 +1,93 @@
+"""The trigger: a job begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hotmesh.compiler import GraphPlan, Node, Program
+from hotmesh.core.context import build
+from hotmesh.core.events import Start
+from hotmesh.core.legs import OK, choose, follow
+from hotmesh.core.state import OPEN, Job, Leg, Meta
+from hotmesh.core.turn import Turn, close
+from hotmesh.errors import MappingError
+from hotmesh.ids import check_job_id
+from hotmesh.mapping import UNDEFINED, Env, plain
+
+DAD = ",0"
+
+
+def job_id_of(program: Program, topic: str, data: Any, env: Env) -> str | None:
+    """The id that the trigger's `stats.id` gives a job with this payload; None when the model
+    leaves it open.
+
+    Raises:
+        MappingError, NameInvalid: The rule fails, or gives nothing that can be an id.
+    """
+    graph = program.graph(topic)
+    node = program.node(graph.trigger) if graph is not None else None
+    if node is None or node.job_id is None:
+        return None
+    value = node.job_id(_payload_context(node, data), env)
+    if value is UNDEFINED or value is None:
+        raise MappingError(
+            f"stats.id of trigger {node.id!r} resolved to nothing for this payload; send "
+            "the field that it names"
+        )
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = f"{value:g}" if isinstance(value, float) else str(value)
+    return check_job_id(value)
+
+
+def create(program: Program, graph: GraphPlan, start: Start, env: Env) -> Job:
+    """The job that a start describes, before its first step."""
+    node = program.node(graph.trigger)
+    key = ""
+    if node.job_key is not None:
+        value = node.job_key(_payload_context(node, start.data), env)
+        key = "" if value is UNDEFINED or value is None else str(value)
+    parent = start.parent
+    meta = Meta(
+        program.app_id,
+        program.version,
+        graph.subscribes,
+        graph.trigger,
+        env.now_ms,
+        key,
+        "",
+        start.trace,
+        start.caller,
+        start.expire_ms,
+        parent.parent_jid if parent else "",
+        parent.parent_aid if parent else "",
+        parent.parent_dad if parent else "",
+        parent.answer if parent else True,
+    )
+    return Job(start.jid, meta)
+
+
+def enter(turn: Turn, node: Node, start: Start) -> None:
+    """The trigger's only leg: check and map the payload, open the first branches.
+
+    Raises:
+        PayloadInvalid: The payload does not fit the schema of a validated graph.
+        MappingError: A rule of the trigger fails. Nothing is written: the caller is told.
+    """
+    if node.check_input is not None:
+        node.check_input(start.data, f"the payload of topic {start.topic!r}")
+    leg = Leg(OPEN, 0, turn.env.now_ms, turn.env.now_ms, OK)
+    turn.note("job.started", node, DAD)
+    context = build(turn.job, node, DAD, input=start.data, output=start.data, leg=leg)
+    mapped = plain(node.job(context, turn.env)) if node.job is not None else None
+    turn.set_output(node, DAD, start.data)
+    turn.merge_data(node, mapped)
+    following, _ = choose(turn, node, context, OK)
+    close(leg, turn.env.now_ms, reentrant=node.plan.reentrant)
+    follow(turn, node, DAD, DAD, leg, following, open_units=0)
+
+
+def _payload_context(node: Node, data: Any) -> dict[str, Any]:
+    me = {"input": {"data": data}, "output": {"data": data}}
+    context: dict[str, Any] = {"data": {}, "metadata": {}, node.id: me, "$self": me}
+    context["$job"] = context
+    return context

@@ -1,0 +1,156 @@
+"""The job as loaded: fields of its hash ⇄ Python.
+
+Field names of a job hash (the only place that knows them):
+    r   revision, +1 with every transition      :   status: open activities, 0 done, negative
+    interrupted m   `Meta`, written once                    d   job data      e   job error      u
+     ms of the last change q   request id of a start that may be repeated
+    <activity><dimension>      its `Leg`        …/o its output data       …/h its hook data
+An activity id holds no comma and no slash, so a name can be split again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+REV, STATUS, META, DATA, ERROR, UPDATED, REQUEST = "r", ":", "m", "d", "e", "u", "q"
+
+OPEN, DONE = 1, 2
+
+INTERRUPTED = -1_000_000_000
+"""Added to the status of a job that is interrupted: far below any number of open activities."""
+
+SEEN_MAX = 100
+"""How many answers of a pending activity are remembered against repeated delivery."""
+
+
+class Meta(Struct, array_like=True, frozen=True):
+    """What is known of a job when it starts, and never changes.
+
+    Attributes:
+        created_ms: Server time.
+        slot: The time slot of its statistics, as `YYYYMMDDHHmm`, or "0".
+        trace: W3C traceparent of the start, or "".
+        parent_jid, parent_aid, parent_dad: The await activity that waits for this job, or "".
+        caller: The client to notify, or "".
+        expire_ms: Overrides the graph's `expire`; -1 when it does not.
+        answer: Whether the parent waits for the result.
+    """
+
+    app: str
+    version: str
+    topic: str
+    aid: str
+    created_ms: int
+    key: str = ""
+    slot: str = ""
+    trace: str = ""
+    caller: str = ""
+    expire_ms: int = -1
+    parent_jid: str = ""
+    parent_aid: str = ""
+    parent_dad: str = ""
+    answer: bool = True
+
+
+class Leg(Struct, array_like=True):
+    """How far one activity got at one dimension.
+
+    Attributes:
+        state: OPEN (waits for leg 2) or DONE.
+        generation: How often leg 2 ran, so the last index of what it writes next.
+        began_ms, changed_ms: Server time of leg 1 and of the last leg.
+        code: Of the last answer, 0 before one.
+        attempt: Of the last answer.
+        error: Of a failed leg, or None.
+        seen: Ids of the pending answers that were applied.
+    """
+
+    state: int
+    generation: int
+    began_ms: int
+    changed_ms: int
+    code: int = 0
+    attempt: int = 0
+    error: Any = None
+    seen: list[str] = []
+
+
+class Job:
+    """A job in memory: what was loaded of it, kept current while events are folded in.
+
+    `rev` is the revision that was loaded; `exists` is False for one that is about to start. `data`
+    and `outputs` are plain Python; what a step did not ask for is absent, not empty.
+    """
+
+    __slots__ = (
+        "data",
+        "error",
+        "exists",
+        "hooks",
+        "jid",
+        "legs",
+        "meta",
+        "outputs",
+        "rev",
+        "status",
+        "updated_ms",
+    )
+
+    def __init__(self, jid: str, meta: Meta) -> None:
+        self.jid, self.meta = jid, meta
+        self.rev, self.status, self.exists, self.updated_ms = 0, 0, False, meta.created_ms
+        self.data: dict[str, Any] = {}
+        self.error: dict[str, Any] | None = None
+        self.legs: dict[str, Leg] = {}
+        self.outputs: dict[str, Any] = {}
+        self.hooks: dict[str, Any] = {}
+
+
+encode_value = msgspec.msgpack.Encoder().encode
+decode_value = msgspec.msgpack.Decoder().decode
+_decode_meta = msgspec.msgpack.Decoder(Meta).decode
+_decode_leg = msgspec.msgpack.Decoder(Leg).decode
+
+HEAD = (REV, STATUS, META, DATA, ERROR)
+"""Fields that every load asks for."""
+
+
+def decode_job(jid: str, fields: Mapping[str, bytes]) -> Job | None:
+    """The job that these fields hold, or None when there is none."""
+    meta = fields.get(META)
+    if meta is None:
+        return None
+    job = Job(jid, _decode_meta(meta))
+    job.exists = True
+    for name, value in fields.items():
+        if name == META:
+            continue
+        if name == STATUS:
+            job.status = int(value)
+        elif name == REV:
+            job.rev = int(value)
+        elif name == DATA:
+            job.data = decode_value(value)
+        elif name == ERROR:
+            job.error = decode_value(value)
+        elif name == UPDATED:
+            job.updated_ms = int(value)
+        elif name.endswith("/o"):
+            job.outputs[name[:-2]] = decode_value(value)
+        elif name.endswith("/h"):
+            job.hooks[name[:-2]] = decode_value(value)
+        elif "," in name:
+            job.legs[name] = _decode_leg(value)
+    return job
+
+
+def split_leg(name: str) -> tuple[str, str]:
+    """The activity and the dimension that a leg's field name holds: `a1,0,0` gives `("a1",
+    ",0,0")`.
+    """
+    at = name.index(",")
+    return name[:at], name[at:]

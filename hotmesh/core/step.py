@@ -1,0 +1,229 @@
+"""The transition: one event (or several of one job) + the state it needs → effects and notes. Pure.
+
+A turn takes its events in order and carries on through everything that does not leave the engine,
+until each branch waits for something from outside, or has ended, or the bound on steps is reached
+and an entry of its own goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from msgspec import Raw
+
+from hotmesh.compiler import Node, Program
+from hotmesh.core import ending, legs, start
+from hotmesh.core.activities import ENTER
+from hotmesh.core.activities.waiting import end_timeout
+from hotmesh.core.context import base_of
+from hotmesh.core.effects import Append, Expire
+from hotmesh.core.events import Event, Interrupt, Start
+from hotmesh.core.outcome import Outcome
+from hotmesh.core.state import (
+    INTERRUPTED,
+    OPEN,
+    SEEN_MAX,
+    Job,
+    Leg,
+    decode_value,
+    encode_value,
+)
+from hotmesh.core.turn import Limits, Turn
+from hotmesh.errors import DuplicateJob, HotMeshError, JobEnded, TopicNotFound
+from hotmesh.ids import derive, partition_of
+from hotmesh.mapping import Env
+from hotmesh.messages import ChildStart, Continue, Redeliver, Reply, Wake, encode_entry
+
+
+def begin(program: Program, event: Start, env: Env, limits: Limits) -> tuple[Job, Outcome]:
+    """Start a job.
+
+    Raises:
+        TopicNotFound: No graph subscribes to the topic.
+        PayloadInvalid, MappingError: The trigger refuses the payload; nothing has happened.
+    """
+    graph = program.graph(event.topic)
+    if graph is None:
+        raise TopicNotFound(
+            topic=event.topic,
+            app_id=program.app_id,
+            version=program.version,
+            near=program.near(event.topic),
+        )
+    job = start.create(program, graph, event, env)
+    turn = Turn(program, job, env, limits)
+    start.enter(turn, program.node(graph.trigger), event)
+    _run(turn)
+    _end(turn)
+    return job, turn.outcome()
+
+
+def advance(
+    program: Program, job: Job, events: Sequence[Event], env: Env, limits: Limits
+) -> Outcome:
+    """Fold events into a running job, in order. What is late, repeated or of no concern changes
+    nothing.
+
+    Raises:
+        JobEnded: An interrupt of a job that has ended; the only event that somebody waits for.
+    """
+    turn = Turn(program, job, env, limits)
+    for event in events:
+        was_open = job.status > 0
+        _take(turn, event)
+        _run(turn)
+        if was_open:
+            _end(turn)
+    return turn.outcome()
+
+
+def _take(turn: Turn, event: Event) -> None:
+    match event:
+        case Reply():
+            _reply(turn, event)
+        case Wake():
+            _wake(turn, event)
+        case Redeliver():
+            _redeliver(turn, event)
+        case Continue():
+            _continue(turn, event)
+        case Interrupt():
+            _interrupt(turn, event)
+        case ChildStart():
+            _child_exists(turn, event)
+        case _:
+            assert_never(event)
+
+
+def refuse(start: ChildStart, exc: HotMeshError, limits: Limits) -> Outcome:
+    """What a child that can't begin gives: an error for the activity that awaits it."""
+    if not start.answer:
+        return Outcome()
+    there = partition_of(start.parent_jid, limits.partitions)
+    here = partition_of(start.jid, limits.partitions)
+    payload = encode_entry(_refusal(start, str(exc), exc.code))
+    where = ("engine", "") if there == here else ("outbox", str(there))
+    return Outcome([Append(*where, payload)])  # type: ignore[arg-type]  # both are literals
+
+
+def _refusal(start: ChildStart, message: str, code: int) -> Reply:
+    return Reply(
+        start.parent_jid,
+        start.parent_aid,
+        start.parent_dad,
+        start.version,
+        "error",
+        code,
+        Raw(encode_value({"message": message, "code": code})),
+        f"{start.jid}:refused",
+        0,
+        start.trace,
+    )
+
+
+def _child_exists(turn: Turn, start: ChildStart) -> None:
+    """A child's id is taken: by this very start, delivered again, or by another job, which its
+    parent must hear.
+    """
+    meta = turn.job.meta
+    mine = (meta.parent_jid, meta.parent_aid, meta.parent_dad)
+    if mine == (start.parent_jid, start.parent_aid, start.parent_dad) or not start.answer:
+        turn.note("entry.repeated")
+        return
+    exc = DuplicateJob(turn.job.jid)
+    turn.append_to_job(start.parent_jid, _refusal(start, str(exc), exc.code))
+
+
+def _reply(turn: Turn, event: Reply) -> None:
+    found = _open_leg(turn, event.aid, event.dad)
+    if found is None:
+        return
+    node, base, leg = found
+    if event.rid in leg.seen:
+        turn.note("entry.repeated", node, base, leg=leg)
+        return
+    if event.status == "pending" or node.plan.reentrant:
+        leg.seen = [*leg.seen[1 - SEEN_MAX :], event.rid]
+    leg.attempt = event.attempt
+    if event.status != "pending":
+        end_timeout(turn, node, base)
+    data = decode_value(event.data)
+    legs.take(turn, node, base, leg, data=data, status=event.status, code=event.code)
+
+
+def _wake(turn: Turn, event: Wake) -> None:
+    found = _open_leg(turn, event.aid, event.dad)
+    if found is None:
+        return
+    node, base, leg = found
+    if event.what == "sleep":
+        legs.take(turn, node, base, leg, data={"timestamp": turn.env.now_ms}, hook=True)
+        return
+    message = f"activity {node.id!r} gave no answer within {node.timeout_ms} ms"
+    legs.fail(turn, node, base, leg, {"message": message, "code": 504}, 504)
+
+
+def _redeliver(turn: Turn, event: Redeliver) -> None:
+    work = event.work
+    if _open_leg(turn, work.aid, work.dad) is not None:
+        turn.effects.append(Append("worker", work.topic, encode_entry(work)))
+
+
+def _continue(turn: Turn, event: Continue) -> None:
+    for aid, dad in event.steps:
+        if aid + dad not in turn.job.legs:
+            turn.queue.append((turn.program.node(aid), dad))
+
+
+def _interrupt(turn: Turn, event: Interrupt) -> None:
+    job = turn.job
+    if job.status <= 0:
+        raise JobEnded(job.jid)
+    job.status += INTERRUPTED
+    if event.throw:
+        message = event.reason or f"job [{job.jid}] interrupted"
+        turn.set_error({"code": event.code, "message": message, "job_id": job.jid})
+    ending.finish(turn)
+    turn.effects = [e for e in turn.effects if type(e) is not Expire]
+    if event.expire_ms > 0:
+        turn.effects.append(Expire(event.expire_ms))
+
+
+def _open_leg(turn: Turn, aid: str, dad: str) -> tuple[Node, str, Leg] | None:
+    """The leg that an answer is for; None when the job or the leg has ended, which makes the
+    answer late.
+    """
+    base = base_of(dad)
+    leg = turn.job.legs.get(aid + base)
+    if leg is None or leg.state != OPEN or turn.job.status <= 0:
+        turn.note("entry.late")
+        return None
+    return turn.program.node(aid), base, leg
+
+
+def _run(turn: Turn) -> None:
+    """Enter what is queued until nothing is, or the bound is reached."""
+    job = turn.job
+    while turn.queue:
+        if turn.steps >= turn.limits.steps_max:
+            steps = tuple((node.id, dad) for node, dad in turn.queue)
+            turn.queue.clear()
+            rid = derive(job.jid, str(job.rev), str(len(turn.effects)))
+            entry = Continue(job.jid, turn.program.version, steps, rid)
+            turn.effects.append(Append("engine", "", encode_entry(entry)))
+            turn.note("step.bounded")
+            return
+        node, dad = turn.queue.popleft()
+        turn.steps += 1
+        try:
+            ENTER[node.type](turn, node, dad)
+        except HotMeshError as exc:
+            # What a rule or a payload did wrong is the activity's failure; transitions may route
+            # it.
+            legs.refuse(turn, node, dad, exc, code=500 if isinstance(exc, TopicNotFound) else None)
+
+
+def _end(turn: Turn) -> None:
+    if turn.job.status == 0:
+        ending.finish(turn)

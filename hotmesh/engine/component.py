@@ -1,0 +1,146 @@
+"""The engine as a component: a router over the engine streams, the timers, and the outbox."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import structlog
+
+from hotmesh.connect import Connection
+from hotmesh.engine.handle import Arrival, Engine
+from hotmesh.engine.outbox import Outbox
+from hotmesh.engine.timers import Timers
+from hotmesh.errors import HotMeshError
+from hotmesh.messages import decode_engine_entry
+from hotmesh.router import Delivery, Router, RouterSettings
+from hotmesh.store import GROUP_ENGINE, Entry, Store
+from hotmesh.store.dead import bury_op
+from hotmesh.telemetry.metrics import Metrics
+
+log = structlog.get_logger("hotmesh.engine")
+
+
+class EngineHandler:
+    """Gives the router's batches to the engine."""
+
+    def __init__(self, engine: Engine, metrics: Metrics) -> None:
+        self._engine, self._metrics = engine, metrics
+        self.router: Router | None = None
+
+    async def handle(self, batch: list[Delivery]) -> None:
+        """Apply a batch; what could not be settled is read again, or left for the lease."""
+        assert self.router is not None
+        arrivals, unread = [], []
+        for delivery in batch:
+            try:
+                event = decode_engine_entry(delivery.payload or b"")
+            except (msgspec.DecodeError, ValueError, RecursionError) as exc:
+                unread.append((delivery, str(exc)))
+                continue
+            arrivals.append(Arrival(delivery.stream, GROUP_ENGINE, delivery.id, event))
+        for delivery, reason in unread:
+            await self._unreadable(delivery, reason)
+        ids = [a.id for a in arrivals]
+        try:
+            settled = await self._engine.handle(arrivals)
+        except HotMeshError:
+            self.router.retry(ids)
+            raise
+        for id, reason in settled.failed.items():
+            log.warning("entry.left", entry=id, reason=reason)
+        self.router.done(ids)
+
+    async def bury(self, delivery: Delivery, reason: str) -> None:
+        """Into the dead letters. The job of an engine entry stays as it is: a person decides."""
+        assert self.router is not None
+        store = self._engine.store
+        partition = next(p for p in store.keys.partitions if p.engine == delivery.stream)
+        job = ""
+        try:
+            job = decode_engine_entry(delivery.payload or b"").jid
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            pass  # an entry that can't be read names no job
+        op = bury_op(
+            3,
+            delivery.payload or b"",
+            reason=reason,
+            stream=delivery.stream,
+            job=job,
+            deliveries=delivery.count,
+        )
+        entry = Entry(delivery.stream, GROUP_ENGINE, (delivery.id,))
+        await store.answer(entry, self.router.consumer, [op], [partition.dead])
+        self._metrics.dead_lettered.add(1, {"stream": "engine"})
+        self.router.done([delivery.id])
+
+    def lost(self, ids: set[bytes]) -> None:
+        """Nothing to cancel: a transition is decided and applied in one go, and the revision
+        guards it.
+        """
+
+    async def finish(self) -> None:
+        """Batches are handled before the next read, so none is left."""
+
+    async def _unreadable(self, delivery: Delivery, reason: str) -> None:
+        """Garbage goes to the dead letters at once; a format of a newer release is left for who
+        can read it.
+        """
+        assert self.router is not None
+        if _is_newer(delivery.payload or b""):
+            log.warning("entry.format_unknown", entry=delivery.id, reason=reason)
+            self.router.done([delivery.id])
+        else:
+            await self.bury(delivery, f"undecodable: {reason}")
+
+
+class EngineComponent:
+    """Runs an engine until drained."""
+
+    name = "engine"
+
+    def __init__(
+        self,
+        connection: Connection,
+        store: Store,
+        engine: Engine,
+        settings: RouterSettings,
+        metrics: Metrics,
+    ) -> None:
+        handler = EngineHandler(engine, metrics)
+        streams = [p.engine for p in store.keys.partitions]
+        self.router = Router("engine", connection, store, streams, GROUP_ENGINE, handler, settings)
+        handler.router = self.router
+        self._timers = Timers(connection, store, metrics)
+        self._outbox = Outbox(store) if len(streams) > 1 else None
+
+    def drain(self) -> None:
+        """Stop reading; idempotent."""
+        self.router.drain()
+
+    async def run(self, started: asyncio.Event) -> None:
+        """Until drained and nothing is in hand."""
+        async with asyncio.TaskGroup() as tasks:
+            side = [tasks.create_task(self._timers.run(), name="engine.timers")]
+            if self._outbox is not None:
+                side.append(tasks.create_task(self._outbox.run(), name="engine.outbox"))
+            await self.router.run(started)
+            for task in side:
+                task.cancel()
+        await self.router.retire()
+
+
+def _is_newer(payload: bytes) -> bool:
+    """Whether these bytes are a tagged array, so probably an entry of another release, and no
+    garbage.
+    """
+    try:
+        value = msgspec.msgpack.decode(payload)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and isinstance(value[0], str)
+        and value[0][-1:].isdigit()
+    )

@@ -1,0 +1,368 @@
+"""Group by job, load, step, apply; decide the stale ones again.
+
+This is the whole of an engine: events in, effects out, whoever brings the events. The router's
+entries, a worker of the same process, and a client's call all come through here.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from msgspec import Struct
+
+from hotmesh.compiler import Program
+from hotmesh.core import (
+    Event,
+    Interrupt,
+    Job,
+    Limits,
+    Outcome,
+    Start,
+    advance,
+    begin,
+    job_id_of,
+    refuse,
+)
+from hotmesh.core.context import base_of
+from hotmesh.core.state import decode_value
+from hotmesh.errors import (
+    DuplicateJob,
+    FormatUnknown,
+    HotMeshError,
+    JobNotFound,
+    Overloaded,
+    VersionNotFound,
+)
+from hotmesh.ids import derive, guid
+from hotmesh.mapping import Env
+from hotmesh.messages import ChildStart, Redeliver, Reply, Wake
+from hotmesh.payload import encode
+from hotmesh.store import Apply, Entry, New, Plans, Store, Verdict, retrying
+from hotmesh.telemetry import Observer
+
+log = structlog.get_logger("hotmesh.engine")
+
+STARTS_MAX = 5
+
+STALE_MAX = 20
+"""Decisions on one job before its entries are left for the lease: more means that something else
+is wrong.
+"""
+
+
+class Arrival(Struct, frozen=True):
+    """An event and the entry that brought it.
+
+    Attributes:
+        consumer: Who must still hold the entry for the event to count; "" for anybody.
+    """
+
+    stream: str
+    group: str
+    id: bytes
+    event: Event
+    consumer: str = ""
+
+
+class Settled(Struct, frozen=True):
+    """What became of a batch: settled entries, and those that failed, by reason."""
+
+    done: tuple[bytes, ...]
+    failed: dict[bytes, str]
+
+
+class Engine:
+    """Applies events to jobs.
+
+    Holds no state of its own: any number of engines may work on one job.
+    """
+
+    def __init__(
+        self, store: Store, plans: Plans, observer: Observer, limits: Limits, *, backlog_max: int
+    ) -> None:
+        self.store, self.plans, self.limits = store, plans, limits
+        self._observer, self._backlog_max = observer, backlog_max
+
+    # -- entries
+
+    async def handle(self, arrivals: Sequence[Arrival]) -> Settled:
+        """Apply a batch of entries.
+
+        Raises:
+            ServerUnavailable: The server went away; what was applied is applied, handling the rest
+            again is safe.
+        """
+        by_job: dict[str, list[Arrival]] = {}
+        for arrival in arrivals:
+            by_job.setdefault(arrival.event.jid, []).append(arrival)
+        done: list[bytes] = []
+        failed: dict[bytes, str] = {}
+        for _ in range(STALE_MAX):
+            if not by_job:
+                break
+            by_job = await self._round(by_job, done, failed)
+        for rest in by_job.values():
+            failed.update((a.id, f"the job moved on {STALE_MAX} times in a row") for a in rest)
+        return Settled(tuple(done), failed)
+
+    async def _round(
+        self, by_job: dict[str, list[Arrival]], done: list[bytes], failed: dict[bytes, str]
+    ) -> dict[str, list[Arrival]]:
+        """Load, decide and apply once; what has to be decided again."""
+        programs = await self._programs(by_job, failed)
+        wanted = [(jid, _fields(programs[jid], by_job[jid])) for jid in programs]
+        jobs = await self.store.load(wanted)
+        again: dict[str, list[Arrival]] = {}
+        decisions: list[_Decision] = []
+        idle: list[Arrival] = []
+        for (jid, program), job in zip(programs.items(), jobs, strict=True):
+            arrivals = by_job[jid]
+            try:
+                decision = self._decide(program, jid, job, arrivals, self.env())
+            except Exception as exc:  # one job's fault must not stop the others
+                log.error("job.undecidable", job=jid, error=repr(exc), exc_info=True)
+                failed.update((a.id, f"{type(exc).__name__}: {exc}") for a in arrivals)
+                continue
+            if left := arrivals[len(decision.arrivals) :]:
+                again[jid] = list(left)
+            if decision.item is None:
+                idle += decision.arrivals
+                self._observer.emit(decision.outcome.notes)
+            else:
+                decisions.append(decision)
+        await self._acknowledge(idle, done)
+        await self._apply(decisions, again, done, failed)
+        return again
+
+    async def _apply(
+        self,
+        decisions: list[_Decision],
+        again: dict[str, list[Arrival]],
+        done: list[bytes],
+        failed: dict[bytes, str],
+    ) -> None:
+        if not decisions:
+            return
+        verdicts = await self.store.apply([d.item for d in decisions if d.item is not None])
+        for decision, verdict in zip(decisions, verdicts, strict=True):
+            if verdict is Verdict.APPLIED:
+                self._observer.emit(decision.outcome.notes)
+                done += [a.id for a in decision.arrivals]
+                continue
+            jid = decision.arrivals[0].event.jid
+            if verdict is Verdict.LOST and len(decision.arrivals) == 1:
+                failed[decision.arrivals[0].id] = "the entry is another consumer's by now"
+            elif verdict is Verdict.LOST:  # one of them is lost: each on its own
+                for arrival in decision.arrivals:
+                    await self._round({jid: [arrival]}, done, failed)
+            else:  # another entry of this job came first: look at what it left
+                again[jid] = [*decision.arrivals, *again.get(jid, ())]
+
+    def _decide(
+        self, program: Program, jid: str, job: Job | None, arrivals: Sequence[Arrival], env: Env
+    ) -> _Decision:
+        if job is not None:
+            rev = job.rev
+            outcome = advance(program, job, [a.event for a in arrivals], env, self.limits)
+            return _Decision(jid, rev, outcome, arrivals)
+        start = arrivals[0].event
+        if not isinstance(start, ChildStart):
+            return _Decision(jid, 0, Outcome(), arrivals)  # scrubbed or expired: nobody waits
+        event = Start(
+            jid=jid,
+            topic=start.topic,
+            data=decode_value(start.data),
+            raw=start.data,
+            trace=start.trace,
+            parent=start,
+        )
+        try:
+            _, outcome = begin(program, event, env, self.limits)
+        except HotMeshError as exc:
+            return _Decision(jid, 0, refuse(start, exc, self.limits), arrivals[:1])
+        return _Decision(jid, 0, outcome, arrivals[:1], new=True)
+
+    async def _acknowledge(self, arrivals: Sequence[Arrival], done: list[bytes]) -> None:
+        """Settle what asks for nothing."""
+        by_stream: dict[tuple[str, str], list[bytes]] = {}
+        for arrival in arrivals:
+            by_stream.setdefault((arrival.stream, arrival.group), []).append(arrival.id)
+        for (stream, group), ids in by_stream.items():
+            await self.store.acknowledge(Entry(stream, group, tuple(ids)))
+            done += ids
+
+    # -- client calls
+
+    async def start(
+        self,
+        topic: str,
+        data: Any,
+        *,
+        job_id: str | None = None,
+        request: str = "",
+        caller: str = "",
+        trace: str = "",
+        expire_ms: int = -1,
+    ) -> tuple[str, bool]:
+        """Start a job.
+
+        Args:
+            job_id: Its id, unless the model maps one; a new one when neither says.
+            request: An idempotency key: a job that was started by the same request is the same job.
+            caller: The client that is told of the end.
+
+        Returns:
+            The job's id, and whether it may have ended already (its record is worth a look).
+
+        Raises:
+            AppNotFound, TopicNotFound, PayloadInvalid, MappingError, DuplicateJob, Overloaded
+        """
+        raw = encode(
+            data, what=f"the payload of topic {topic!r}", bytes_max=self.limits.payload_bytes_max
+        )
+        plain = decode_value(raw)
+        program = await self.plans.active()
+        for _ in range(STARTS_MAX):
+            jid = job_id_of(program, topic, plain, self.env()) or job_id
+            # A drawn id needs no request: who finds it in use has met itself.
+            mine = request or ("" if jid is None else guid())
+            jid = jid or (derive(topic, request) if request else guid())
+            event = Start(
+                jid=jid,
+                topic=topic,
+                data=plain,
+                raw=raw,
+                caller=caller,
+                trace=trace,
+                expire_ms=expire_ms,
+            )
+            job, outcome = begin(program, event, self.env(), self.limits)
+            verdict = await self._create(
+                New(
+                    jid=jid,
+                    effects=outcome.effects,
+                    request=mine,
+                    version=program.version,
+                    backlog_max=self._backlog_max,
+                )
+            )
+            if verdict is Verdict.VERSION:  # another version was activated since: start on that one
+                program = await self.plans.active(refresh=True)
+                continue
+            if verdict is Verdict.STALE and mine:
+                raise DuplicateJob(jid)
+            if verdict is Verdict.OVERLOADED:
+                raise Overloaded(
+                    f"a worker stream of topic {topic!r} holds {self._backlog_max:,} entries; "
+                    "start more workers, or start jobs more slowly"
+                )
+            if verdict is Verdict.APPLIED:
+                self._observer.emit(outcome.notes)
+            return jid, job.status <= 0 or verdict is not Verdict.APPLIED
+        raise Overloaded(
+            f"the active version changed {STARTS_MAX} times while the job was starting"
+        )
+
+    async def _create(self, item: New) -> Verdict:
+        """Apply a start, again after a lost reply: the job id or its request tells a repetition."""
+        return (await retrying(lambda: self.store.apply([item]), what="start"))[0]
+
+    async def interrupt(self, event: Interrupt) -> None:
+        """End a running job.
+
+        Raises:
+            JobNotFound, JobEnded
+        """
+        for _ in range(STALE_MAX):
+            job = (await self.store.load([(event.jid, None)]))[0]
+            if job is None:
+                raise JobNotFound(event.jid)
+            program = await self.plans.program(job.meta.version)
+            rev = job.rev
+            outcome = advance(program, job, [event], self.env(), self.limits)
+            verdicts = await self.store.apply(
+                [Apply(jid=event.jid, rev=rev, effects=outcome.effects)]
+            )
+            if verdicts[0] is Verdict.APPLIED:
+                self._observer.emit(outcome.notes)
+                return
+        raise Overloaded(
+            f"job {event.jid!r} moved on {STALE_MAX} times in a row; interrupt it again"
+        )
+
+    def env(self) -> Env:
+        """Clock and chance, for one decision."""
+        return Env(now_ms=self.store.clock.now_ms(), random=random.random)
+
+    # -- programs and fields
+
+    async def _programs(
+        self, by_job: dict[str, list[Arrival]], failed: dict[bytes, str]
+    ) -> dict[str, Program]:
+        programs: dict[str, Program] = {}
+        for jid, arrivals in by_job.items():
+            version = arrivals[0].event.version  # type: ignore[union-attr]
+            program = self.plans.cached(version)
+            if program is None:
+                try:
+                    program = await self.plans.program(version)
+                except (VersionNotFound, FormatUnknown) as exc:
+                    log.warning("version.unreadable", job=jid, version=version, error=str(exc))
+                    failed.update((a.id, str(exc)) for a in arrivals)
+                    continue
+            programs[jid] = program
+        return programs
+
+
+def _fields(program: Program, arrivals: Sequence[Arrival]) -> list[str] | None:
+    """The fields that these events need; None for all of them."""
+    names: dict[str, None] = {}
+    for arrival in arrivals:
+        event = arrival.event
+        if isinstance(event, Redeliver):
+            names[event.work.aid + base_of(event.work.dad)] = None
+        elif isinstance(event, (Reply, Wake)):
+            try:
+                node = program.node(event.aid)
+            except KeyError:
+                return None
+            names[event.aid + base_of(event.dad)] = None
+            for kind, other in program.loads(event.aid):
+                address = node.address(event.dad, other)
+                names[f"{other.id}{address}/{kind}" if kind else other.id + base_of(address)] = None
+        elif not isinstance(event, ChildStart):
+            return None
+    return list(names)
+
+
+class _Decision:
+    """What was decided for one job, and which arrivals it takes."""
+
+    __slots__ = ("arrivals", "item", "outcome")
+
+    def __init__(
+        self,
+        jid: str,
+        rev: int,
+        outcome: Outcome,
+        arrivals: Sequence[Arrival],
+        *,
+        new: bool = False,
+    ) -> None:
+        self.outcome, self.arrivals = outcome, list(arrivals)
+        self.item: Apply | New | None = None
+        if not outcome.effects:
+            return
+        first = arrivals[0]
+        ids = tuple(a.id for a in arrivals)
+        entries = Entry(first.stream, first.group, ids, first.consumer)
+        if new:
+            start = first.event
+            assert isinstance(start, ChildStart)
+            request = f"{start.parent_jid}/{start.parent_aid}{start.parent_dad}"
+            self.item = New(jid=jid, effects=outcome.effects, request=request, entries=entries)
+        else:
+            self.item = Apply(jid=jid, rev=rev, effects=outcome.effects, entries=entries)

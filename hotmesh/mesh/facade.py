@@ -1,0 +1,535 @@
+"""HotMesh: the one object that applications hold.
+
+It opens, wires and closes; each call below is a few lines over the parts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+
+from hotmesh import connect
+from hotmesh.compiler import compile_model, difference
+from hotmesh.connect import Connection
+from hotmesh.core import Interrupt, Limits
+from hotmesh.durations import Duration, parse
+from hotmesh.engine import Engine, EngineComponent
+from hotmesh.errors import JobNotFound, NameInvalid, SettingsInvalid, VersionNotFound
+from hotmesh.ids import check_app_id, check_job_id, check_topic, escape, guid
+from hotmesh.lifecycle import Component, Host
+from hotmesh.mesh.fused import Fused
+from hotmesh.mesh.options import DeployResult, PlanResult, Settings, Source, Worker
+from hotmesh.mesh.output import JobOutput, error_of, output_of
+from hotmesh.mesh.results import Results
+from hotmesh.mesh.subscriptions import OutputHandler, OutputSubscription
+from hotmesh.mesh.timeline import Timeline, timeline_of
+from hotmesh.messages import StreamResult, encode_entry
+from hotmesh.quorum import Activation, Member, Profile
+from hotmesh.quorum.member import profiles
+from hotmesh.release import RELEASE
+from hotmesh.router import RouterSettings
+from hotmesh.router.member import consumer_name
+from hotmesh.store import Keys, Plans, Store, partitions_of
+from hotmesh.telemetry import Observer
+from hotmesh.telemetry.metrics import Metrics
+from hotmesh.worker import Remote, WorkerComponent, reply_of
+
+log = structlog.get_logger("hotmesh.mesh")
+
+PUBSUB_TIMEOUT_S = 60.0
+
+_live: weakref.WeakSet[HotMesh] = weakref.WeakSet()
+
+
+class HotMesh:
+    """A point of presence in the mesh of one app: a client, and as the case may be an engine and
+    workers.
+
+    Made by `HotMesh.init` or `HotMesh.session`; closed by `stop`.
+    """
+
+    def __init__(self, connection: Connection, store: Store, settings: Settings) -> None:
+        """Used by `init`; everything must be open."""
+        self._guid = guid()
+        self._connection, self._store, self._settings = connection, store, settings
+        self._metrics = Metrics()
+        self._plans = Plans(store)
+        self._engine = Engine(
+            store,
+            self._plans,
+            Observer(store.keys.app_id, self._metrics),
+            Limits(settings.steps_max, settings.payload_bytes_max, len(store.keys.partitions)),
+            backlog_max=settings.backlog_max,
+        )
+        self._results = Results(connection, store, self._guid)
+        self._subscriptions: list[OutputSubscription] = []
+        self.host = Host([])
+        self._stopped = False
+
+    # -- opening and closing
+
+    @classmethod
+    async def init(
+        cls,
+        app_id: str,
+        redis: connect.Source | Connection = None,
+        *,
+        engine: bool = True,
+        workers: Sequence[Worker] = (),
+        lease: Duration = "30s",
+        namespace: str = "hm",
+        partitions: int | None = None,
+        settings: Settings | None = None,
+    ) -> HotMesh:
+        """Connect, and start what this process contributes.
+
+        Args:
+            app_id: Letters, digits and dashes; the `app.id` of the models.
+            redis: A URL, a `redis.asyncio` client or pool, or None for `HOTMESH_REDIS_URL` or the
+                embedded server.
+            engine: Whether this process decides transitions. Clients and workers need none, if
+                some other process has one.
+            workers: Functions linked to topics.
+            lease: How long this process may be silent before what it holds goes to another.
+            namespace: Prefix of all keys.
+            partitions: Fixed when the app is first used; None takes what it has.
+            settings: Limits.
+
+        Raises:
+            ServerUnavailable, ServerUnsuitable, ConnectionInvalid: There is no server to work on.
+            NameInvalid, SettingsInvalid: An argument is wrong.
+        """
+        check_app_id(app_id)
+        if check_app_id(namespace) == app_id:
+            raise NameInvalid(f"app id {app_id!r} is the namespace; take another")
+        settings = settings or Settings()
+        connection = await connect.open(redis, role="mesh")
+        try:
+            mesh = await cls._open(connection, app_id, namespace, partitions, settings)
+            try:
+                await mesh._start(engine, workers, parse(lease))
+            except BaseException:
+                await mesh.host.kill()
+                raise
+        except BaseException:
+            await connection.close()
+            raise
+        _live.add(mesh)
+        return mesh
+
+    @classmethod
+    @asynccontextmanager
+    async def session(
+        cls, app_id: str, redis: connect.Source | Connection = None, **options: Any
+    ) -> AsyncIterator[HotMesh]:
+        """`init` and `stop` as a context. Takes the options of `init`."""
+        mesh = await cls.init(app_id, redis, **options)
+        try:
+            yield mesh
+        finally:
+            await mesh.stop()
+
+    @classmethod
+    async def _open(
+        cls,
+        connection: Connection,
+        app_id: str,
+        namespace: str,
+        partitions: int | None,
+        settings: Settings,
+    ) -> HotMesh:
+        facts = await connect.check(connection.transport, allow_eviction=settings.allow_eviction)
+        for warning in facts.warnings:
+            log.warning("server.doubtful", warning=warning)
+        app_key = Keys(namespace, app_id).app
+        count = await partitions_of(connection.transport, app_key, partitions)
+        store = Store(connection.transport, Keys(namespace, app_id, count))
+        await store.open()
+        return cls(connection, store, settings)
+
+    async def _start(self, engine: bool, workers: Sequence[Worker], lease_ms: int) -> None:
+        if lease_ms < 500:
+            raise SettingsInvalid(f"lease must be at least 500ms, not {lease_ms}ms")
+        topics = [check_topic(w.topic) for w in workers]
+        if len(set(topics)) < len(topics):
+            raise SettingsInvalid(
+                "two workers of one process have the same topic; raise concurrency instead"
+            )
+        base: list[Component] = [self._results]
+        reading: list[Component] = []
+        fused = Fused(self._engine) if engine else None
+        if fused is not None:
+            base.append(fused)
+            reading.append(self._engine_component(lease_ms))
+        settle = fused or Remote(self._store)
+        reading += [self._worker_component(w, settle, lease_ms) for w in workers]
+        if reading:
+            base.append(self._member(engine, topics))
+        self.host = Host([base, reading])
+        await self.host.start()
+
+    def _engine_component(self, lease_ms: int) -> EngineComponent:
+        batch = self._settings.engine_batch
+        settings = RouterSettings(
+            capacity=batch,
+            batch_max=batch,
+            lease_ms=lease_ms,
+            deliveries_max=self._settings.deliveries_max,
+        )
+        return EngineComponent(self._connection, self._store, self._engine, settings, self._metrics)
+
+    def _worker_component(self, worker: Worker, settle: Any, lease_ms: int) -> WorkerComponent:
+        settings = RouterSettings(
+            capacity=worker.concurrency,
+            lease_ms=parse(worker.lease) if worker.lease is not None else lease_ms,
+            deliveries_max=self._settings.deliveries_max,
+        )
+        return WorkerComponent(
+            self._connection,
+            self._store,
+            worker.topic,
+            worker.handler,
+            settings,
+            self._metrics,
+            settle,
+            retry=(worker.retry.rule(),) if worker.retry else (),
+            grace_s=parse(self._settings.grace) / 1000,
+            payload_bytes_max=self._settings.payload_bytes_max,
+        )
+
+    def _member(self, engine: bool, topics: Sequence[str]) -> Member:
+        roles = (*(("engine",) if engine else ()), *(f"worker:{t}" for t in topics))
+        return Member(
+            self._connection,
+            self._store,
+            self._plans,
+            guid=self._guid,
+            roles=roles,
+            release=RELEASE,
+            consumer=consumer_name(),
+        )
+
+    async def stop(self) -> None:
+        """Drain and close.
+
+        Handlers may run on for `grace`; what they do not finish goes to others. May be called
+        twice.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
+        _live.discard(self)
+        try:
+            for subscription in self._subscriptions:
+                await subscription.unsubscribe()
+            await self.host.stop()
+        finally:
+            await self._connection.close()
+
+    @staticmethod
+    async def stop_all() -> None:
+        """Stop every mesh of this process."""
+        await asyncio.gather(*(mesh.stop() for mesh in list(_live)))
+
+    @staticmethod
+    def guid() -> str:
+        """A new random id, for jobs and the like."""
+        return guid()
+
+    # -- versions
+
+    async def deploy(self, source: Source) -> DeployResult:
+        """Compile a model and store it under its version. Nothing runs on it before `activate`.
+
+        Args:
+            source: A path, YAML text or a dict.
+
+        Raises:
+            ModelInvalid: Every fault of the model, each with file, line and path. Nothing is
+            stored. ActivationFailed: The version has been active with another model.
+        """
+        compiled = compile_model(source, app_id=self._store.keys.app_id)
+        deployed = await self._plans.deploy(compiled.plan)
+        warnings = tuple(str(f) for f in compiled.warnings)
+        return DeployResult(version=deployed.version, changed=deployed.changed, warnings=warnings)
+
+    async def plan(self, source: Source) -> PlanResult:
+        """What deploying a model would change. Nothing is stored.
+
+        Raises:
+            ModelInvalid: The model is wrong.
+        """
+        compiled = compile_model(source, app_id=self._store.keys.app_id)
+        active = await self._active_version()
+        before = await self._plans.plan(active) if active is not None else None
+        change = difference(before, compiled.plan)
+        try:
+            stored = await self._plans.plan(compiled.plan.version)
+        except VersionNotFound:
+            stored = None
+        clash = stored is not None and stored != compiled.plan and compiled.plan.version == active
+        return PlanResult(
+            version=compiled.plan.version,
+            active=active,
+            hot=not clash,
+            reason="the active version has another model under this number; give it a new one"
+            if clash
+            else "",
+            added=change.added,
+            removed=change.removed,
+            changed=change.changed,
+            warnings=tuple(str(f) for f in compiled.warnings),
+        )
+
+    async def activate(self, version: str, *, timeout: Duration = "5s") -> bool:
+        """Have all new jobs start on a version; jobs in flight end on theirs.
+
+        Returns:
+            True, once the whole fleet has switched.
+
+        Raises:
+            VersionNotFound: It was never deployed.
+            ActivationFailed: A member can't run it or does not answer; nothing has changed.
+        """
+        activation = Activation(self._connection, self._store, self._plans)
+        await activation.activate(str(version), timeout_s=parse(timeout) / 1000)
+        return True
+
+    async def _active_version(self) -> str | None:
+        version = await self._store.transport.execute("GET", self._store.keys.partitions[0].version)
+        return version.decode() if version is not None else None
+
+    # -- jobs
+
+    async def pub(
+        self,
+        topic: str,
+        data: Any = None,
+        *,
+        context: dict[str, Any] | None = None,
+        job_id: str | None = None,
+        expire: Duration | None = None,
+        idempotency_key: str | None = None,
+    ) -> str:
+        """Start a job.
+
+        Args:
+            topic: What the graph subscribes to.
+            data: The payload.
+            context: `{"metadata": {"trc": …, "spn": …}}` joins a trace.
+            job_id: Its id, unless the model maps one.
+            expire: How long the record is kept after the end; the graph's when None.
+            idempotency_key: A repeated call with the same key finds the job that the first one
+                started.
+
+        Returns:
+            The job's id. When this returns, the job is on its way and survives everything.
+
+        Raises:
+            TopicNotFound, AppNotFound: There is nothing to start.
+            PayloadInvalid, PayloadTooLarge, MappingError: The payload is refused.
+            DuplicateJob: The id is taken.
+            Overloaded: Workers are too far behind.
+            ServerUnavailable: The server can't be reached; with `job_id` or `idempotency_key` a
+            repeated call is safe.
+        """
+        jid, _ = await self._begin(topic, data, context, job_id, expire, idempotency_key, caller="")
+        return jid
+
+    async def pubsub(
+        self,
+        topic: str,
+        data: Any = None,
+        *,
+        context: dict[str, Any] | None = None,
+        job_id: str | None = None,
+        expire: Duration | None = None,
+        idempotency_key: str | None = None,
+        timeout: Duration | None = PUBSUB_TIMEOUT_S,
+    ) -> JobOutput:
+        """Start a job and wait for its end.
+
+        Args:
+            timeout: How long to wait; None for ever. The other arguments are those of `pub`.
+
+        Raises:
+            JobError: The job failed; `code`, `message` and `job_id` say how.
+            JobTimeout: It has not ended in time. It goes on; `get_state` finds its result later.
+        """
+        await self._results.open()
+        jid, look = await self._begin(
+            topic, data, context, job_id, expire, idempotency_key, caller=self._guid
+        )
+        timeout_s = None if timeout is None else parse(timeout) / 1000
+        job = await self._results.wait(jid, timeout_s, look=look)
+        if error := error_of(job):
+            raise error
+        return output_of(job)
+
+    async def _begin(
+        self,
+        topic: str,
+        data: Any,
+        context: dict[str, Any] | None,
+        job_id: str | None,
+        expire: Duration | None,
+        idempotency_key: str | None,
+        *,
+        caller: str,
+    ) -> tuple[str, bool]:
+        return await self._engine.start(
+            topic,
+            {} if data is None else data,
+            job_id=None if job_id is None else check_job_id(job_id),
+            request=idempotency_key or "",
+            caller=caller,
+            trace=_trace_of(context),
+            expire_ms=-1 if expire is None else parse(expire),
+        )
+
+    async def sub(self, topic: str, handler: OutputHandler) -> OutputSubscription:
+        """Call `handler(topic, output)` with results that are published under `topic`.
+
+        Args:
+            topic: What a graph `publishes`: the results of all its jobs; with a dot and a job id,
+                of that one.
+            handler: Async or plain. Its exceptions are logged.
+        """
+        name = self._store.keys.published(escape(topic))
+        return await self._subscribe(handler, channels=[name], patterns=[f"{name}.*"])
+
+    async def psub(self, pattern: str, handler: OutputHandler) -> OutputSubscription:
+        """The same with a pattern: `abc.done.*` is every job's result of `abc.done`."""
+        return await self._subscribe(handler, patterns=[self._store.keys.published(pattern)])
+
+    async def _subscribe(
+        self, handler: OutputHandler, **where: Sequence[str]
+    ) -> OutputSubscription:
+        subscription = OutputSubscription(self._store, handler)
+        self._subscriptions.append(subscription)
+        await subscription.open(self._connection, **where)
+        return subscription
+
+    async def add(self, result: StreamResult) -> str:
+        """A further or late answer of a worker that said `pending` (or gave none).
+
+        Args:
+            result: Its `metadata` is that of the call.
+
+        Returns:
+            The id of the entry that carries it. An answer to a closed activity changes nothing.
+        """
+        if result.metadata is None:
+            raise SettingsInvalid("add() needs metadata=msg.metadata of the call that is answered")
+        bytes_max = self._settings.payload_bytes_max
+        reply = reply_of(result, result.metadata, result.guid, result.metadata.try_count, bytes_max)
+        stream = self._store.keys.of(reply.jid).engine
+        entry = await self._store.transport.execute("XADD", stream, "*", "p", encode_entry(reply))
+        return str(entry, "ascii")
+
+    async def interrupt(
+        self,
+        topic: str,
+        job_id: str,
+        *,
+        reason: str = "",
+        descend: bool = False,
+        throw: bool = True,
+        suppress: bool = False,
+        expire: Duration = "1s",
+    ) -> None:
+        """End a running job. What its workers still do is dropped.
+
+        Args:
+            topic: The job's topic.
+            reason: The message of its error.
+            descend: End its dependants too.
+            throw: Give it an error of code 410; without, callers get the data so far.
+            suppress: Say nothing when there is no such job, or it has ended.
+            expire: How long the record is kept.
+
+        Raises:
+            JobNotFound, JobEnded
+        """
+        from hotmesh.errors import JobEnded
+
+        event = Interrupt(jid=job_id, reason=reason, throw=throw, expire_ms=parse(expire))
+        try:
+            await self._engine.interrupt(event)
+        except (JobNotFound, JobEnded):
+            if not suppress:
+                raise
+
+    # -- reading
+
+    async def get_state(self, topic: str, job_id: str) -> JobOutput:
+        """A job's data and metadata, running or done.
+
+        Raises:
+            JobNotFound: There is none of that id under that topic.
+        """
+        job = (await self._store.load([(job_id, ("u",))]))[0]
+        if job is None or job.meta.topic != topic:
+            raise JobNotFound(job_id)
+        return output_of(job)
+
+    async def get_status(self, job_id: str) -> int:
+        """Open activities of a job; 0 when it is done, negative when it was interrupted.
+
+        Raises:
+            JobNotFound
+        """
+        job = (await self._store.load([(job_id, ())]))[0]
+        if job is None:
+            raise JobNotFound(job_id)
+        return job.status
+
+    async def get_query_state(self, job_id: str, fields: Sequence[str]) -> dict[str, Any]:
+        """Some fields of a job's data; None for one that is not there.
+
+        Raises:
+            JobNotFound
+        """
+        job = (await self._store.load([(job_id, ())]))[0]
+        if job is None:
+            raise JobNotFound(job_id)
+        return {name: job.data.get(name) for name in fields}
+
+    async def export(self, job_id: str) -> Timeline:
+        """A run as a timeline: activities, legs, dimensions, times, attempts, edges.
+
+        Raises:
+            JobNotFound
+        """
+        job = (await self._store.load([(job_id, None)]))[0]
+        if job is None:
+            raise JobNotFound(job_id)
+        return timeline_of(job, await self._plans.program(job.meta.version))
+
+    async def scrub(self, job_id: str) -> None:
+        """Delete a job's record, running or done. Answers that still come change nothing.
+
+        Raises:
+            JobNotFound
+        """
+        key = self._store.keys.of(job_id).job(job_id)
+        if not await self._store.transport.execute("UNLINK", key):
+            raise JobNotFound(job_id)
+
+    async def roll_call(self) -> list[Profile]:
+        """Who is there: engines and workers that were heard of lately."""
+        return await profiles(self._store)
+
+
+def _trace_of(context: dict[str, Any] | None) -> str:
+    """The traceparent that a caller's context names, or ""."""
+    metadata = (context or {}).get("metadata") or {}
+    trace, span = metadata.get("trc"), metadata.get("spn")
+    if not trace:
+        return ""
+    return f"00-{trace}-{span or '0' * 16}-01"

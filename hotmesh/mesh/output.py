@@ -1,0 +1,67 @@
+"""What callers get of a job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from hotmesh.core import Job
+from hotmesh.core.context import job_metadata
+from hotmesh.errors import JobError
+
+
+class JobMetadata(Struct, kw_only=True, omit_defaults=True):
+    """Facts about a job, under the names that the original gives them.
+
+    Attributes:
+        jid, tpc, app, vrs, aid: Job id, topic, app, version, the trigger's activity id.
+        js: Status: open activities, 0 done, negative interrupted.
+        jc, ju: Created, last changed, `YYYYMMDDHHmmss.SSS` in UTC by the server's clock.
+        key, ts: Job key and time slot of its statistics.
+        err: The error of a failed job: an object with `message` and `code`.
+        trc, ngn, pj, pa, pd: Trace id, waiting client, and the parent's job, activity and
+            dimension.
+    """
+
+    jid: str
+    tpc: str
+    app: str
+    vrs: str
+    aid: str
+    js: int
+    jc: str
+    ju: str
+    key: str | None = None
+    ts: str | None = None
+    err: dict[str, Any] | None = None
+    trc: str | None = None
+    ngn: str | None = None
+    pj: str | None = None
+    pa: str | None = None
+    pd: str | None = None
+
+
+class JobOutput(Struct, kw_only=True):
+    """A job's data and metadata, as they were when they were read."""
+
+    data: dict[str, Any]
+    metadata: JobMetadata
+
+
+def output_of(job: Job) -> JobOutput:
+    """What a caller gets of a loaded job."""
+    return JobOutput(data=job.data, metadata=JobMetadata(**job_metadata(job)))
+
+
+def error_of(job: Job) -> JobError | None:
+    """The error of a job that ended with one."""
+    if job.error is None:
+        return None
+    code = job.error.get("code")
+    return JobError(
+        code=code if isinstance(code, int) else 500,
+        message=str(job.error.get("message", "unknown")),
+        job_id=job.jid,
+        error=job.error.get("error"),
+    )

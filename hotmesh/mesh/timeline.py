@@ -1,0 +1,98 @@
+"""A run as a timeline, from its record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from hotmesh.compiler import Program
+from hotmesh.core import Job
+from hotmesh.core.context import generation_of
+from hotmesh.core.state import DONE, split_leg
+
+
+class TimelineLeg(Struct, frozen=True, kw_only=True):
+    """One activity at one dimension.
+
+    Attributes:
+        state: `open` or `done`.
+        began_ms, changed_ms: Server time of its first leg and of its last one.
+        duration_ms: Between the two.
+        code, attempt: Of its last answer; retries by policy count from 0.
+    """
+
+    activity: str
+    type: str
+    dimension: str
+    state: str
+    began_ms: int
+    changed_ms: int
+    duration_ms: int
+    code: int
+    attempt: int
+    generations: int
+    error: Any = None
+
+
+class TimelineEdge(Struct, frozen=True, kw_only=True):
+    """A transition that was taken."""
+
+    source: str
+    target: str
+    dimension: str
+
+
+class Timeline(Struct, frozen=True, kw_only=True):
+    """A run: what happened, in the order in which it began."""
+
+    job_id: str
+    topic: str
+    version: str
+    status: int
+    created_ms: int
+    updated_ms: int
+    data: dict[str, Any]
+    error: Any
+    legs: tuple[TimelineLeg, ...]
+    edges: tuple[TimelineEdge, ...]
+
+
+def timeline_of(job: Job, program: Program) -> Timeline:
+    """The timeline of a job that was loaded whole."""
+    legs, edges = [], []
+    for name, leg in job.legs.items():
+        aid, base = split_leg(name)
+        node = program.node(aid)
+        legs.append(
+            TimelineLeg(
+                activity=aid,
+                type=node.type,
+                dimension=generation_of(base, max(0, leg.generation - 1)),
+                state="done" if leg.state == DONE else "open",
+                began_ms=leg.began_ms,
+                changed_ms=leg.changed_ms,
+                duration_ms=leg.changed_ms - leg.began_ms,
+                code=leg.code,
+                attempt=leg.attempt,
+                generations=leg.generation,
+                error=leg.error,
+            )
+        )
+        if node.plan.parent:
+            edges.append(TimelineEdge(source=node.plan.parent, target=aid, dimension=base))
+    order = {name: (leg.began_ms, name.count(",")) for name, leg in job.legs.items()}
+    names = sorted(order, key=order.__getitem__)
+    by_name = dict(zip(job.legs, legs, strict=True))
+    return Timeline(
+        job_id=job.jid,
+        topic=job.meta.topic,
+        version=job.meta.version,
+        status=job.status,
+        created_ms=job.meta.created_ms,
+        updated_ms=job.updated_ms,
+        data=job.data,
+        error=job.error,
+        legs=tuple(by_name[n] for n in names),
+        edges=tuple(edges),
+    )

@@ -1,0 +1,387 @@
+"""Each activity by itself: what its type needs, and what its values must be."""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+from hotmesh.model.activities import (
+    Activity,
+    Await,
+    Cycle,
+    Flowing,
+    Hook,
+    Interrupt,
+    Io,
+    Measure,
+    Signal,
+    Stats,
+    Trigger,
+    Worker,
+)
+from hotmesh.model.check_graph import topic_problem
+from hotmesh.model.check_refs import Reader, check_maps, check_rule, is_rule
+from hotmesh.model.check_values import (
+    check_code,
+    check_duration,
+    check_expire,
+    check_flag,
+    check_retry,
+    check_schema,
+    check_text,
+    check_waiting,
+)
+from hotmesh.model.marks import Path
+from hotmesh.model.scope import GraphScope, Scope
+from hotmesh.model.types import validates
+
+# What the original's readers of stats know; other lengths are written and can't be read back.
+_GRANULARITIES = ("5m", "10m", "15m", "30m", "1h", "infinity")
+_STATUSES = ("success", "pending", "error")
+_QUERY = ("data", "range", "start", "end", "scrub", "sparse")
+_IO = ("input", "output", "job", "signal", "resolver")
+
+# Maps that the original accepts and never applies, by type and section.
+_IGNORED_MAPS = {
+    (Trigger, "input"): "a trigger's input is the payload; map into `job`",
+    (Trigger, "output"): "a trigger's output is the payload; map into `job`",
+    (Worker, "output"): "its output is what the worker answers; map into `job`",
+    (Await, "output"): "its output is what the awaited graph gives; map into `job`",
+}
+
+
+def check_activities(scope: Scope) -> None:
+    """Every activity of every graph."""
+    for view in scope.graphs:
+        for name, activity in view.graph.activities.items():
+            _One(scope, view, name, activity).check()
+
+
+class _One:
+    """One activity on its way through the checks."""
+
+    def __init__(self, scope: Scope, view: GraphScope, name: str, activity: Activity) -> None:
+        self.scope, self.view, self.activity = scope, view, activity
+        self.findings = scope.findings
+        self.path = view.path("activities", name)
+        self.name, self.reader = name, Reader(view, name)
+        self.checked = validates(scope.app, view.graph, activity)
+
+    def check(self) -> None:
+        self._sections()
+        self._common()
+        match self.activity:
+            case Trigger():
+                if self.activity.stats is not None:
+                    self._stats(self.activity.stats)
+            case Worker():
+                self._worker(self.activity)
+            case Await():
+                self._await(self.activity)
+            case Hook():
+                self._hook(self.activity)
+            case Cycle():
+                self._cycle(self.activity)
+            case Signal():
+                self._signal(self.activity)
+            case Interrupt():
+                self._interrupt(self.activity)
+            case _:
+                assert_never(self.activity)
+
+    # -- what all have
+
+    def _sections(self) -> None:
+        """The maps and schemas of `input`, `output`, `job`, `signal` and `resolver`."""
+        for section in _IO:
+            io = getattr(self.activity, section, None)
+            if not isinstance(io, Io):
+                continue
+            path: Path = (*self.path, section)
+            if io.schema is not None:
+                check_schema(self.findings, io.schema, (*path, "schema"), used=self.checked)
+            if io.maps is None:
+                continue
+            check_maps(self.scope, self.reader, io.maps, (*path, "maps"))
+            ignored = _IGNORED_MAPS.get((type(self.activity), section))
+            if ignored:
+                self.findings.warn((*path, "maps"), f"is never applied: {ignored}", key=True)
+
+    def _common(self) -> None:
+        activity = self.activity
+        if isinstance(activity, Flowing):
+            check_flag(self.scope, self.reader, activity.emit, (*self.path, "emit"))
+            check_flag(self.scope, self.reader, activity.persist, (*self.path, "persist"))
+        for key, value in (activity.telemetry or {}).items():
+            if isinstance(value, (dict, list)) and not is_rule(value):
+                self.findings.error(
+                    (*self.path, "telemetry", key),
+                    "must be one value: a literal, a reference or a pipe",
+                )
+            else:
+                check_rule(self.scope, self.reader, value, (*self.path, "telemetry", key))
+
+    def _topic(self, topic: Any, *, literal_only: bool = False) -> str | None:
+        """Check a topic; the topic itself if it is a literal that can be one."""
+        path: Path = (*self.path, "topic")
+        if is_rule(topic):
+            if literal_only:
+                self.findings.error(path, "must be a plain topic here, not a reference or pipe")
+            check_rule(self.scope, self.reader, topic, path)
+            return None
+        if not isinstance(topic, str):
+            check_text(self.scope, self.reader, "" if topic is None else topic, path)
+            if topic is None:
+                self.findings.error(path, "is empty; write the topic")
+            return None
+        return None if topic_problem(self.scope, topic, path) else topic
+
+    def _started(self, topic: str) -> None:
+        if topic not in self.scope.subscribed:
+            near = self.findings.near(topic, self.scope.subscribed)
+            self.findings.warn(
+                (*self.path, "topic"), f"no graph of this app subscribes to {topic!r}{near}"
+            )
+
+    # -- one method per type
+
+    def _worker(self, worker: Worker) -> None:
+        self._topic(worker.topic)
+        check_retry(self.findings, worker.retry, (*self.path, "retry"))
+        check_duration(self.findings, worker.timeout, (*self.path, "timeout"))
+
+    def _await(self, activity: Await) -> None:
+        topic = self._topic(activity.topic)
+        if topic is not None:
+            self._started(topic)
+        check_flag(self.scope, self.reader, activity.await_, (*self.path, "await"))
+        check_duration(self.findings, activity.timeout, (*self.path, "timeout"))
+
+    def _hook(self, hook: Hook) -> None:
+        has_rule = self.name in self.view.rules
+        if isinstance(hook.hook, dict) and isinstance(hook.hook.get("topic"), str):
+            topic = hook.hook["topic"]
+            if topic not in self.view.rules.get(self.name, ()):
+                self.findings.error(
+                    (*self.path, "hook", "topic"),
+                    f"the graph's `hooks` has no rule for {topic!r:.150} that leads here",
+                )
+        else:
+            check_schema(self.findings, hook.hook, (*self.path, "hook"), used=self.checked)
+        check_waiting(self.scope, self.reader, hook.sleep, (*self.path, "sleep"))
+        if hook.sleep == 0 and not isinstance(hook.sleep, bool):
+            self.findings.warn(
+                (*self.path, "sleep"), "sleeps not at all; remove the line, or give seconds"
+            )
+        for key in ("timeout", "pending"):
+            value = getattr(hook, key)
+            check_duration(self.findings, value, (*self.path, key))
+            if value is not None and not has_rule:
+                self.findings.warn(
+                    (*self.path, key), "has no effect: this hook has no rule in `hooks`", key=True
+                )
+
+    def _cycle(self, cycle: Cycle) -> None:
+        path: Path = (*self.path, "ancestor")
+        target = self.view.graph.activities.get(cycle.ancestor)
+        if target is None:
+            others = [name for name in self.view.graph.activities if name != self.name]
+            near = self.findings.near(cycle.ancestor, others)
+            self.findings.error(
+                path, f"there is no activity {cycle.ancestor!r:.150} in this graph{near}"
+            )
+        elif not isinstance(target, (Hook, Worker, Await)):
+            kind = type(target).__name__.lower()
+            self.findings.error(
+                path,
+                f"a cycle goes back to a hook, worker or await, not to a {kind}; put a hook "
+                "behind it as a pivot",
+            )
+        elif self.name in self.view.entered and not self.view.comes_before(
+            cycle.ancestor, self.name
+        ):
+            self.findings.error(
+                path,
+                f"{cycle.ancestor!r} does not come before {self.name!r}; a cycle goes back to an "
+                "ancestor",
+            )
+
+    def _interrupt(self, interrupt: Interrupt) -> None:
+        for key in ("target", "reason"):
+            check_text(self.scope, self.reader, getattr(interrupt, key), (*self.path, key))
+        for key in ("throw", "descend"):
+            check_flag(self.scope, self.reader, getattr(interrupt, key), (*self.path, key))
+        self._code(interrupt.code)
+        check_expire(self.scope, self.reader, interrupt.expire, (*self.path, "expire"))
+        topic = self._topic(interrupt.topic) if interrupt.topic is not None else None
+        if topic is not None:
+            self._started(topic)
+        if (
+            interrupt.target is None
+            and interrupt.output is not None
+            and interrupt.output.maps is not None
+        ):
+            self.findings.warn(
+                (*self.path, "output", "maps"),
+                "is never applied: nothing follows a job that interrupts itself",
+                key=True,
+            )
+
+    def _code(self, code: Any) -> None:
+        if is_rule(code):
+            check_rule(self.scope, self.reader, code, (*self.path, "code"))
+        else:
+            check_code(self.findings, code, (*self.path, "code"))
+
+    # -- signals
+
+    def _signal(self, signal: Signal) -> None:
+        to_all = signal.subtype == "all"
+        topic = self._topic(signal.topic, literal_only=to_all)
+        if topic is not None and topic not in self.scope.hooked:
+            near = self.findings.near(topic, self.scope.hooked)
+            self.findings.warn(
+                (*self.path, "topic"), f"no graph has a rule for {topic!r} in `hooks`{near}"
+            )
+        if to_all:
+            self._signal_all(signal, topic)
+        else:
+            self._signal_one(signal)
+
+    def _signal_one(self, signal: Signal) -> None:
+        path: Path = (*self.path, "status")
+        if is_rule(signal.status):
+            check_rule(self.scope, self.reader, signal.status, path)
+        elif signal.status not in _STATUSES:
+            self.findings.error(
+                path,
+                f"must be {', '.join(_STATUSES)}, a reference or a pipe, not {signal.status!r:.60}",
+            )
+        self._code(signal.code)
+        fits = {
+            "success": signal.code != 202,
+            "pending": signal.code == 202,
+            "error": signal.code != 200,
+        }
+        if not is_rule(signal.code) and not fits.get(
+            signal.status if isinstance(signal.status, str) else "", True
+        ):
+            self.findings.warn(
+                path,
+                "status and code do not go together: 202 is `pending`, 200 is `success`, others "
+                "are `error`",
+            )
+        for key in ("resolver", "key_name", "key_value"):
+            if getattr(signal, key) is not None:
+                self.findings.warn(
+                    (*self.path, key), "has no effect: only `subtype: all` uses an index", key=True
+                )
+
+    def _signal_all(self, signal: Signal, topic: str | None) -> None:
+        check_text(self.scope, self.reader, signal.key_name, (*self.path, "key_name"))
+        check_rule(self.scope, self.reader, signal.key_value, (*self.path, "key_value"))
+        check_flag(self.scope, self.reader, signal.scrub, (*self.path, "scrub"))
+        for key in ("key_name", "key_value"):
+            if getattr(signal, key) is None:
+                self.findings.error(
+                    self.path,
+                    f"`{key}` is missing: `subtype: all` wakes the jobs of an index",
+                    key=True,
+                )
+        query = signal.resolver.maps if signal.resolver is not None else None
+        if not query or "data" not in query:
+            self.findings.error(
+                self.path,
+                "`resolver` is missing: its maps hold `data`, from which the index's key is made",
+                key=True,
+            )
+        for key in query or {}:
+            if key not in _QUERY:
+                near = self.findings.near(key, _QUERY)
+                self.findings.error(
+                    (*self.path, "resolver", "maps", key),
+                    f"a query has no {key!r:.60}{near}",
+                    key=True,
+                )
+        if topic in self.scope.hooked:
+            self._index(signal, self.scope.hooked[topic][0])
+
+    def _index(self, signal: Signal, target: GraphScope) -> None:
+        """The index that a signal to all needs: the trigger of the waiting graph keeps it."""
+        if (
+            target.trigger is None
+            or not isinstance(signal.key_name, str)
+            or is_rule(signal.key_name)
+        ):
+            return
+        trigger = target.graph.activities[target.trigger]
+        assert isinstance(trigger, Trigger)  # that is what the scope looked for
+        stats = trigger.stats or Stats()
+        indexed = [_measured(m) for m in stats.measures if m.measure == "index"]
+        if stats.key is None or signal.key_name not in indexed:
+            near = self.findings.near(signal.key_name, indexed)
+            message = (
+                f"the trigger {target.trigger!r} keeps no index of {signal.key_name!r:.100}{near}"
+            )
+            advice = (
+                "; it needs `stats.key` and a measure {measure: index, target: …}"
+                if not near
+                else ""
+            )
+            self.findings.error((*self.path, "key_name"), message + advice)
+
+    # -- stats
+
+    def _stats(self, stats: Stats) -> None:
+        path: Path = (*self.path, "stats")
+        reader = Reader(self.view, self.name, sees="payload")
+        for key in ("id", "key", "parent"):
+            check_text(self.scope, reader, getattr(stats, key), (*path, key))
+        if stats.granularity not in _GRANULARITIES:
+            self._granularity(stats.granularity, (*path, "granularity"))
+        if stats.measures and stats.key is None:
+            self.findings.warn(
+                (*path, "measures"), "nothing is counted: `stats.key` is missing", key=True
+            )
+        for index, measure in enumerate(stats.measures):
+            self._measure(measure, (*path, "measures", index))
+
+    def _granularity(self, text: str, path: Path) -> None:
+        known = ", ".join(_GRANULARITIES)
+        if (
+            text[:-1].isascii()
+            and text[:-1].isdigit()
+            and int(text[:6][:-1] or 0) > 0
+            and text[-1] in "mh"
+        ):
+            self.findings.warn(path, f"slots of {text!r:.60} can't be read back; use {known}")
+        else:
+            near = self.findings.near(text, _GRANULARITIES)
+            self.findings.error(path, f"{text!r:.60} is no granularity{near}; use {known}")
+
+    def _measure(self, measure: Measure, path: Path) -> None:
+        if measure.measure in ("mdn", "min", "max"):
+            self.findings.warn(
+                (*path, "measure"),
+                f"{measure.measure!r} can't be read back; count, sum and index can",
+            )
+        target = measure.target
+        if not isinstance(target, str) or not is_rule(target) or target.startswith("{@"):
+            self.findings.error(
+                (*path, "target"),
+                "must be a reference to a field of the payload: '{$self.input.data.…}'",
+            )
+            return
+        check_rule(
+            self.scope, Reader(self.view, self.name, sees="payload"), target, (*path, "target")
+        )
+        if not _measured(measure):
+            self.findings.error(
+                (*path, "target"),
+                f"{target:.100} names no field; write '{{$self.input.data.<field>}}'",
+            )
+
+
+def _measured(measure: Measure) -> str:
+    """The name that a measured field has in indexes: its path in the payload, joined by `/`."""
+    target = measure.target
+    return "/".join(target[1:-1].split(".")[3:]) if isinstance(target, str) else ""

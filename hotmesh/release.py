@@ -1,0 +1,3 @@
+"""The version of this distribution."""
+
+RELEASE = "0.1.0"

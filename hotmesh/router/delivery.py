@@ -1,0 +1,41 @@
+"""One entry as it was delivered to this process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Delivery:
+    """An entry that this consumer holds.
+
+    Attributes:
+        stream, id: Where it lies.
+        payload: Its one field, None when the entry has lost it (deleted under us) or never had it.
+        count: Deliveries so far, this one included; 1 for one read the first time. A poison guard,
+            not an attempt counter.
+    """
+
+    __slots__ = ("count", "id", "payload", "stream")
+
+    def __init__(self, stream: str, id: bytes, payload: bytes | None, count: int = 1) -> None:
+        self.stream, self.id, self.payload, self.count = stream, id, payload, count
+
+    def __repr__(self) -> str:
+        return f"Delivery({self.stream}, {self.id.decode()}, count={self.count})"
+
+
+def parse(stream: str, entries: list[Any]) -> list[Delivery]:
+    """Deliveries of a raw reply: `[[id, [field, value, …]], …]`. A deleted entry has no fields."""
+    deliveries = []
+    for entry in entries:
+        if entry is None:
+            continue
+        id, fields = entry
+        payload = None
+        if isinstance(fields, list):
+            for i in range(0, len(fields), 2):
+                if fields[i] == b"p":
+                    payload = fields[i + 1]
+        assert isinstance(id, bytes)
+        deliveries.append(Delivery(stream, id, payload))
+    return deliveries

@@ -1,0 +1,352 @@
+"""The consumer-group runtime: read at most the free slots, hand the batch on, keep the leases,
+claim what is abandoned.
+
+    reader   blocking XREADGROUP on a connection of its own, ended by CLIENT UNBLOCK, never
+    cancelled leases   extends what is held; an entry that was lost is reported, so that its
+    handler can be cancelled sweeper  claims entries of dead processes at once where that can be
+    known, of silent ones after the lease
+
+The handler settles entries itself, in the script that holds their effects, and then calls `done`.
+What it could not settle (the server went away) it gives back with `retry`, and the router reads it
+again from its own pending list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import structlog
+from msgspec import Struct
+
+from hotmesh.connect import Connection, ReplyError, Transport
+from hotmesh.errors import HotMeshError, ServerUnavailable
+from hotmesh.router.delivery import Delivery, parse
+from hotmesh.router.member import consumer_name, is_dead
+from hotmesh.store import Store, leases
+
+log = structlog.get_logger("hotmesh.router")
+
+BACKOFF_MS_MIN, BACKOFF_MS_MAX = 20, 5_000
+DEATH_CHECK_MS = 500
+"""How often consumers of this host are looked at: a killed worker's entries move on after about
+this time.
+"""
+
+
+class RouterSettings(Struct, frozen=True, kw_only=True):
+    """Bounds of one router.
+
+    Attributes:
+        capacity: Entries held at once.
+        batch_max: Entries handed on at once.
+        lease_ms: How long a silent process keeps what it holds.
+        block_ms: How long one read waits; only a bound, a new entry ends it at once.
+        deliveries_max: After so many deliveries an entry goes to the dead letters.
+    """
+
+    capacity: int = 100
+    batch_max: int = 200
+    lease_ms: int = 30_000
+    block_ms: int = 2_000
+    deliveries_max: int = 10
+
+
+class Handler(Protocol):
+    """Who handles what a router reads."""
+
+    async def handle(self, batch: list[Delivery]) -> None:
+        """Take a batch. Returns when the router may read on; entries are settled then or later."""
+
+    async def bury(self, delivery: Delivery, reason: str) -> None:
+        """Put an entry that can't be handled into the dead letters, and settle it."""
+
+    def lost(self, ids: set[bytes]) -> None:
+        """These entries are another's by now: cancel what runs for them."""
+
+    async def finish(self) -> None:
+        """Reading has ended: return when nothing runs any more. Leases are extended until then."""
+
+
+class Router:
+    """Reads streams of one group for one handler. A component: `run` until `drain`."""
+
+    def __init__(
+        self,
+        name: str,
+        connection: Connection,
+        store: Store,
+        streams: Sequence[str],
+        group: str,
+        handler: Handler,
+        settings: RouterSettings,
+    ) -> None:
+        self.name, self.streams, self.group = name, list(streams), group
+        self.consumer = consumer_name()
+        self.settings = settings
+        self.held: dict[bytes, str] = {}  # entry id → stream
+        self.paused = False
+        self._connection, self._store, self._handler = connection, store, handler
+        self._draining = asyncio.Event()
+        self._room = asyncio.Event()
+        self._history = False  # read our own pending list before new entries
+        self._reader: Transport | None = None
+
+    # -- for the handler
+
+    def done(self, ids: Sequence[bytes]) -> None:
+        """These entries are settled: their slots are free."""
+        for id in ids:
+            self.held.pop(id, None)
+        self._room.set()
+
+    def retry(self, ids: Sequence[bytes]) -> None:
+        """These entries could not be settled: read them again from the pending list, after a
+        pause.
+        """
+        self._history = True
+        self.done(ids)
+
+    # -- component
+
+    def drain(self) -> None:
+        """Stop reading. Idempotent; before `run` it makes `run` return at once."""
+        self._draining.set()
+        self._room.set()
+
+    async def run(self, started: asyncio.Event) -> None:
+        """Read until drained. What is held then is the handler's to finish or to hand back."""
+        for stream in self.streams:
+            await self._with_backoff("create_group", leases.create_group, stream, self.group)
+        self._reader = await self._connection.reader()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                reading = tasks.create_task(self._read_all(started), name=f"{self.name}.read")
+                side = [
+                    tasks.create_task(self._sweep(), name=f"{self.name}.sweep"),
+                    tasks.create_task(self._extend(), name=f"{self.name}.extend"),
+                ]
+                await self._draining.wait()
+                await self._unblock(reading)
+                await self._handler.finish()
+                for task in side:
+                    task.cancel()
+        finally:
+            await self._reader.close()
+
+    async def retire(self) -> None:
+        """Forget this consumer, when it holds nothing any more."""
+        for stream in self.streams:
+            await leases.retire(self._store, stream, self.group, self.consumer)
+
+    async def release(self) -> None:
+        """Hand back what is still held, so that a sibling takes it at once."""
+        by_stream: dict[str, list[bytes]] = {}
+        for id, stream in self.held.items():
+            by_stream.setdefault(stream, []).append(id)
+        for stream, ids in by_stream.items():
+            idle_ms = self.settings.lease_ms
+            await leases.release(self._store, stream, self.group, self.consumer, idle_ms, ids)
+        self.held.clear()
+
+    # -- reading
+
+    async def _read_all(self, started: asyncio.Event) -> None:
+        failures = 0
+        started.set()
+        while not self._draining.is_set():
+            free = self.settings.capacity - len(self.held)
+            if free <= 0 or self.paused:
+                await self._wait_for_room()
+                continue
+            try:
+                batch = await self._read(free)
+                if batch:
+                    await self._take(batch)
+                failures = 0
+            except HotMeshError as exc:
+                failures += 1
+                await self._recover(exc, failures)
+
+    async def _read(self, free: int) -> list[Delivery]:
+        assert self._reader is not None
+        count = max(1, min(free, self.settings.batch_max) // len(self.streams))
+        history, self._history = self._history, False
+        start = "0" if history else ">"
+        command: list[Any] = ["XREADGROUP", "GROUP", self.group, self.consumer, "COUNT", count]
+        if not history:
+            command += ["BLOCK", self.settings.block_ms]
+        command += ["STREAMS", *self.streams, *[start] * len(self.streams)]
+        try:
+            reply = await self._reader.execute(*command)
+        except ServerUnavailable:
+            self._history = True  # a lost reply may have left entries in our pending list
+            raise
+        deliveries = []
+        for stream, entries in reply or ():
+            deliveries += parse(stream.decode(), entries)
+        if history:
+            deliveries = [d for d in deliveries if d.id not in self.held]
+            self._history = len(deliveries) > 0 and len(deliveries) >= count
+            await self._count(deliveries)
+        return deliveries
+
+    async def _take(self, batch: list[Delivery]) -> None:
+        """Note what is held, bury what can't be handled, hand the rest on."""
+        for delivery in batch:
+            self.held[delivery.id] = delivery.stream
+        live = []
+        for delivery in batch:
+            if delivery.payload is None:
+                await self._bury(delivery, "the entry holds no payload")
+            elif delivery.count > self.settings.deliveries_max:
+                await self._bury(
+                    delivery, f"delivered {delivery.count - 1} times and never settled"
+                )
+            else:
+                live.append(delivery)
+        if live:
+            await self._handler.handle(live)
+
+    async def _bury(self, delivery: Delivery, reason: str) -> None:
+        log.warning("entry.dead_lettered", stream=delivery.stream, entry=delivery.id, reason=reason)
+        await self._handler.bury(delivery, reason)
+
+    async def _count(self, deliveries: list[Delivery]) -> None:
+        by_stream: dict[str, list[Delivery]] = {}
+        for delivery in deliveries:
+            by_stream.setdefault(delivery.stream, []).append(delivery)
+        for stream, group in by_stream.items():
+            ids = [d.id for d in group]
+            counts = await leases.delivery_counts(
+                self._store, stream, self.group, self.consumer, ids
+            )
+            for delivery in group:
+                delivery.count = counts.get(delivery.id, delivery.count)
+
+    async def _wait_for_room(self) -> None:
+        self._room.clear()
+        if self.paused or len(self.held) >= self.settings.capacity:
+            await self._room.wait()
+
+    async def _recover(self, exc: HotMeshError, failures: int) -> None:
+        """Wait after a failure, and repair what can be repaired."""
+        if isinstance(exc, ReplyError) and exc.kind in ("NOGROUP", "UNBLOCKED"):
+            if exc.kind == "NOGROUP":
+                log.error("group.lost", group=self.group, streams=self.streams, error=str(exc))
+                for stream in self.streams:
+                    await self._with_backoff(
+                        "create_group", leases.create_group, stream, self.group
+                    )
+        else:
+            log.warning("read.failed", router=self.name, error=str(exc), failures=failures)
+        delay_ms = min(BACKOFF_MS_MIN * 2 ** min(failures - 1, 10), BACKOFF_MS_MAX)
+        await self._sleep_or_drain(delay_ms * random.uniform(0.5, 1.0))
+
+    async def _unblock(self, reading: asyncio.Task[None]) -> None:
+        """End the blocked read without cancelling it: a cancelled one may have been given
+        entries that nobody sees.
+        """
+        assert self._reader is not None
+        while not reading.done():
+            try:
+                await self._connection.transport.unblock(self._reader)
+            except HotMeshError:
+                await self._reader.close()
+            await asyncio.wait([reading], timeout=0.05)
+
+    # -- leases
+
+    async def _extend(self) -> None:
+        interval_ms = self.settings.lease_ms / 3
+        while True:
+            await asyncio.sleep(interval_ms / 1000)
+            by_stream: dict[str, list[bytes]] = {}
+            for id, stream in self.held.items():
+                by_stream.setdefault(stream, []).append(id)
+            for stream, ids in by_stream.items():
+                try:
+                    lost = await leases.extend(self._store, stream, self.group, self.consumer, ids)
+                except HotMeshError as exc:
+                    log.warning("lease.extend_failed", stream=stream, error=str(exc))
+                    continue
+                if lost := lost & self.held.keys():
+                    log.warning("lease.lost", stream=stream, entries=len(lost))
+                    self._handler.lost(lost)
+                    self.done(list(lost))
+
+    async def _sweep(self) -> None:
+        """Claim at boot, then again and again: the dead of this host by name, everybody's silent
+        entries by lease.
+        """
+        idle_due_ms, waited_ms = self.settings.lease_ms / 2, 0.0
+        while True:
+            try:
+                for stream in self.streams:
+                    await self._claim_dead(stream)
+                    if waited_ms >= idle_due_ms:
+                        await self._claim_idle(stream)
+                if waited_ms >= idle_due_ms:
+                    waited_ms = 0.0
+            except HotMeshError as exc:
+                log.warning("sweep.failed", router=self.name, error=str(exc))
+            step_ms = min(DEATH_CHECK_MS, idle_due_ms) * random.uniform(0.7, 1.3)
+            await asyncio.sleep(step_ms / 1000)
+            waited_ms += step_ms
+
+    async def _claim_dead(self, stream: str) -> None:
+        for consumer in await leases.consumers(self._store, stream, self.group):
+            if consumer.name == self.consumer or not is_dead(consumer.name):
+                continue
+            while free := self._free():
+                found = await leases.claim_from(
+                    self._store, stream, self.group, self.consumer, owner=consumer.name, count=free
+                )
+                if not found:
+                    await leases.retire(self._store, stream, self.group, consumer.name)
+                    break
+                await self._take_claimed(stream, found, "dead")
+                if not self._free():
+                    return
+
+    async def _claim_idle(self, stream: str) -> None:
+        if free := self._free():
+            lease_ms = self.settings.lease_ms
+            found = await leases.claim_idle(
+                self._store, stream, self.group, self.consumer, idle_ms=lease_ms, count=free
+            )
+            if found:
+                await self._take_claimed(stream, found, "silent")
+
+    async def _take_claimed(self, stream: str, found: list[Any], owner: str) -> None:
+        deliveries = [d for d in parse(stream, found) if d.id not in self.held]
+        await self._count(deliveries)
+        log.info("entries.claimed", stream=stream, entries=len(deliveries), owner=owner)
+        await self._take(deliveries)
+
+    def _free(self) -> int:
+        if self._draining.is_set() or self.paused:
+            return 0
+        return max(0, min(self.settings.capacity - len(self.held), leases.CLAIM_MAX))
+
+    # -- waiting
+
+    async def _with_backoff(self, what: str, call: Any, *arguments: Any) -> None:
+        failures = 0
+        while not self._draining.is_set():
+            try:
+                await call(self._store, *arguments)
+                return
+            except ServerUnavailable as exc:
+                failures += 1
+                log.warning(f"{what}.failed", router=self.name, error=str(exc), failures=failures)
+                delay_ms = min(BACKOFF_MS_MIN * 2 ** min(failures, 10), BACKOFF_MS_MAX)
+                await self._sleep_or_drain(delay_ms)
+
+    async def _sleep_or_drain(self, delay_ms: float) -> None:
+        try:
+            await asyncio.wait_for(self._draining.wait(), delay_ms / 1000)
+        except TimeoutError:
+            pass

@@ -1,0 +1,22 @@
+"""Keys, scripts, load and apply: the only place with Redis commands for jobs."""
+
+from hotmesh.store.jobs import Apply, Clock, Entry, New, Store, Verdict, retrying
+from hotmesh.store.keys import GROUP_ENGINE, GROUP_WORKER, Keys, Partition
+from hotmesh.store.plans import Deployed, Plans, partitions_of
+
+__all__ = [
+    "GROUP_ENGINE",
+    "GROUP_WORKER",
+    "Apply",
+    "Clock",
+    "Deployed",
+    "Entry",
+    "Keys",
+    "New",
+    "Partition",
+    "Plans",
+    "Store",
+    "Verdict",
+    "partitions_of",
+    "retrying",
+]

@@ -1,0 +1,96 @@
+"""Effects → KEYS and one packed argument of `apply.lua`.
+
+The server's `cmsgpack` refuses MessagePack's *bin* type, so bytes are spliced in as *str*: a
+script carries them, never looks into them. Everything is checked here, before it is sent: a script
+that fails half-way has written its first half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, assert_never
+
+import msgspec
+from msgspec import Raw
+
+from hotmesh.core import (
+    Append,
+    Effect,
+    Expire,
+    FieldsDrop,
+    FieldsSet,
+    Publish,
+    TimerDrop,
+    TimerSet,
+)
+from hotmesh.store.keys import Keys, Partition
+
+PUBLISH_BYTES_MAX = 1024
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def text(data: bytes) -> Raw:
+    """Bytes as a MessagePack str, whatever they are."""
+    size = len(data)
+    if size < 32:
+        return Raw(bytes((0xA0 | size,)) + data)
+    return Raw(b"\xdb" + size.to_bytes(4, "big") + data)
+
+
+class Command:
+    """One `apply` in the making: its keys, its guard and its ops."""
+
+    __slots__ = ("_at", "keys", "ops")
+
+    def __init__(self, job: str, entry_stream: str = "") -> None:
+        self.keys = [job, entry_stream or job]
+        self.ops: list[list[Any]] = []
+        self._at: dict[str, int] = {}
+
+    def key(self, name: str) -> int:
+        """The position of a key, which it gets when it is first asked for."""
+        at = self._at.get(name)
+        if at is None:
+            self.keys.append(name)
+            at = self._at[name] = len(self.keys)
+        return at
+
+    def add(self, keys: Keys, partition: Partition, effects: Sequence[Effect]) -> None:
+        """Add effects, in order."""
+        for effect in effects:
+            self.ops.append(self._op(keys, partition, effect))
+
+    def arguments(self, sha: str, guard: list[Any], skew_ms: int) -> tuple[Any, ...]:
+        """The whole EVALSHA."""
+        packed = _encode([guard, self.ops, skew_ms])
+        return ("EVALSHA", sha, len(self.keys), *self.keys, packed)
+
+    def _op(self, keys: Keys, partition: Partition, effect: Effect) -> list[Any]:
+        match effect:
+            case FieldsSet(fields=fields):
+                op: list[Any] = ["set"]
+                for name, value in fields.items():
+                    op.append(name)
+                    op.append(text(value))
+                return op
+            case Append(stream="engine", payload=payload):
+                return ["append", self.key(partition.engine), text(payload)]
+            case Append(stream="worker", name=topic, payload=payload):
+                return ["append", self.key(partition.worker(topic)), text(payload)]
+            case Append(name=there, payload=payload):
+                return ["forward", self.key(partition.outbox), there, text(payload)]
+            case TimerSet(entry=entry, after_ms=after_ms):
+                return ["timer", self.key(partition.timers), text(entry), after_ms, keys.wake]
+            case TimerDrop(entry=entry):
+                return ["untimer", self.key(partition.timers), text(entry)]
+            case Publish(channel=channel, name=name, payload=payload):
+                assert len(payload) <= PUBLISH_BYTES_MAX, "pub/sub carries hints only"
+                where = keys.caller(name) if channel == "caller" else keys.published(name)
+                return ["publish", where, text(payload)]
+            case Expire(after_ms=after_ms):
+                return ["expire", after_ms]
+            case FieldsDrop(names=names):
+                return ["drop", *names]
+            case _:
+                assert_never(effect)

@@ -1,0 +1,62 @@
+"""Every key and channel name, made here and nowhere else.
+
+`hm:<app>` is what all partitions share; `hm:{<app>/<p>}:…` lies in partition p, and the braces put
+all of it in one slot. Job ids are percent-encoded and app ids and topics are checked, so nothing
+that a user names can move a slot or meet a glob.
+"""
+
+from __future__ import annotations
+
+from hotmesh.ids import escape, partition_of
+
+GROUP_ENGINE = "engine"
+GROUP_WORKER = "worker"
+
+
+class Partition:
+    """Keys of one partition."""
+
+    __slots__ = ("dead", "engine", "outbox", "prefix", "timers", "version")
+
+    def __init__(self, namespace: str, app_id: str, number: int) -> None:
+        self.prefix = f"{namespace}:{{{app_id}/{number}}}:"
+        self.engine = self.prefix + "s"
+        self.timers = self.prefix + "t"
+        self.dead = self.prefix + "x"
+        self.outbox = self.prefix + "o"
+        self.version = self.prefix + "v"
+
+    def job(self, jid: str) -> str:
+        return f"{self.prefix}j:{escape(jid)}"
+
+    def worker(self, topic: str) -> str:
+        return f"{self.prefix}s:{topic}"
+
+
+class Keys:
+    """Keys of one app."""
+
+    __slots__ = ("app", "app_id", "fleet", "members", "namespace", "partitions", "plans", "wake")
+
+    def __init__(self, namespace: str, app_id: str, partitions: int = 1) -> None:
+        self.namespace, self.app_id = namespace, app_id
+        self.app = f"{namespace}:{app_id}"
+        self.plans = f"{self.app}:plans"
+        self.members = f"{self.app}:members"
+        self.fleet = f"{self.app}:fleet"
+        self.wake = f"{self.app}:wake"
+        self.partitions = tuple(Partition(namespace, app_id, p) for p in range(partitions))
+
+    def of(self, jid: str) -> Partition:
+        """The partition that holds a job."""
+        return self.partitions[partition_of(jid, len(self.partitions))]
+
+    def caller(self, guid: str) -> str:
+        """Channel of one client's results."""
+        return f"{self.app}:c:{guid}"
+
+    def published(self, name: str) -> str:
+        """Channel of a published result: `name` is the graph's `publishes`, a dot and the
+        escaped job id, or a pattern.
+        """
+        return f"{self.app}:q:{name}"

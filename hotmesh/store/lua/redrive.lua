@@ -1,0 +1,15 @@
+-- redrive.lua: give a dead letter another life, or drop it.
+-- KEYS: dead letters (stream), stream it came from        ARGV: dead letter id, '1' to append its entry again
+-- RETURNS: 1 done, 0 there is no such dead letter
+-- CALLER: store/dead.py retry, drop        INCLUDES: none
+local found = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
+if not found then return 0 end
+redis.call('XLEN', KEYS[2])
+if ARGV[2] == '1' then
+  local fields = found[2]
+  for i = 1, #fields, 2 do
+    if fields[i] == 'p' then redis.call('XADD', KEYS[2], '*', 'p', fields[i + 1]) end
+  end
+end
+redis.call('XDEL', KEYS[1], ARGV[1])
+return 1
