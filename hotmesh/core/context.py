@@ -5,7 +5,7 @@ rules reach.
 from __future__ import annotations
 
 import copy
-import time
+from datetime import datetime, timezone
 from typing import Any
 
 from hotmesh.compiler import Node
@@ -17,7 +17,8 @@ _MISSING: dict[str, Any] = {}
 
 def stamp(ms: int) -> str:
     """A server time as metadata show it: `YYYYMMDDHHmmss.SSS`, UTC."""
-    return f"{time.strftime('%Y%m%d%H%M%S', time.gmtime(ms // 1000))}.{ms % 1000:03d}"
+    at = datetime.fromtimestamp(ms // 1000, timezone.utc)
+    return f"{at:%Y%m%d%H%M%S}.{ms % 1000:03d}"
 
 
 def build(
