@@ -236,6 +236,25 @@ class TopicNotFound(HotMeshError):
         )
 
 
+class HookNotFound(HotMeshError):
+    """No graph of the version has a hook rule for a signal's topic."""
+
+    code = 404
+
+    def __init__(self, *, topic: str, app_id: str, version: str) -> None:
+        self.topic, self.app_id, self.version = topic, app_id, version
+        super().__init__(
+            f"no graph of app {app_id!r} version {version!r} has a hook rule for topic {topic!r}; "
+            "add one under 'hooks', or check the topic"
+        )
+
+
+class QueryInvalid(HotMeshError, ValueError):
+    """A query of statistics or ids can't be answered as it is put."""
+
+    code = 400
+
+
 # -- jobs
 
 

@@ -75,6 +75,8 @@ def check_job_id(job_id: object) -> str:
         raise NameInvalid(
             "a job id holds characters that have no UTF-8 form (lone surrogates)"
         ) from exc
+    if "\0" in job_id:
+        raise NameInvalid("a job id holds no NUL character")
     if not 0 < size <= JOB_ID_BYTES_MAX:
         raise NameInvalid(f"a job id has 1 to {JOB_ID_BYTES_MAX} bytes of UTF-8, not {size}")
     return job_id

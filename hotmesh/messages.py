@@ -132,7 +132,7 @@ class Wake(Struct, array_like=True, frozen=True, tag="wake1"):
 
     Attributes:
         what: `sleep` wakes a hook, `timeout` fails an activity that still waits.
-        generation: The generation of the activity that set it; another one ignores it.
+        turn: Which wait of the activity set it; a later one ignores it.
     """
 
     jid: str
@@ -140,7 +140,7 @@ class Wake(Struct, array_like=True, frozen=True, tag="wake1"):
     dad: str
     version: str
     what: Literal["sleep", "timeout"]
-    generation: int = 0
+    turn: int = 0
 
 
 class Continue(Struct, array_like=True, frozen=True, tag="go1"):
@@ -155,7 +155,126 @@ class Continue(Struct, array_like=True, frozen=True, tag="go1"):
     rid: str
 
 
-EngineEntry = Reply | ChildStart | Redeliver | Wake | Continue
+class Signal(Struct, array_like=True, frozen=True, tag="sig1"):
+    """What a signal says to the hook that it wakes.
+
+    Attributes:
+        status: `pending` keeps the hook open for more.
+        rid: Tells one signal from a repeated sending of the same.
+    """
+
+    status: Status
+    code: int
+    data: Raw
+    rid: str
+    trace: str = ""
+
+
+class Woken(Struct, array_like=True, frozen=True, tag="woken1"):
+    """A signal has met a waiting hook. The waiter is what the hook registered; the signal rides in
+    the entry beside it.
+
+    Attributes:
+        topic, key: Where it waited; a signal that comes too late for it goes back there.
+        turn: Which wait of the activity registered it.
+    """
+
+    jid: str
+    aid: str
+    dad: str
+    version: str
+    topic: str
+    key: str
+    turn: int = 0
+    signal: Signal | None = None
+
+
+class Listen(Struct, array_like=True, frozen=True, tag="listen1"):
+    """Register a waiter in the partition of its signal.
+
+    `jid` stands for that partition, not for a job.
+    """
+
+    jid: str
+    version: str
+    waiter: Woken
+    leave: bool = False
+
+
+class Send(Struct, array_like=True, frozen=True, tag="send1"):
+    """Deliver a signal in its partition. `jid` stands for that partition, not for a job."""
+
+    jid: str
+    version: str
+    topic: str
+    key: str
+    signal: Signal
+    pending_ms: int
+
+
+class SendAll(Struct, array_like=True, frozen=True, tag="sendall1"):
+    """Signal every job of an index.
+
+    `jid` is the sending job; `query` and `facets` as in `hook_all`.
+    """
+
+    jid: str
+    version: str
+    topic: str
+    signal: Signal
+    query: Raw
+    facets: tuple[str, ...]
+
+
+class Interrupt(Struct, array_like=True, frozen=True, tag="stop1"):
+    """End a running job.
+
+    Attributes:
+        version: "" when the sender does not know it: the record says it.
+        throw: Give it an error, so that callers and parents see a failure.
+        expire_ms: How long the record is kept.
+        descend: End its children and dependants too.
+    """
+
+    jid: str
+    version: str = ""
+    reason: str = ""
+    throw: bool = True
+    code: int = 410
+    expire_ms: int = 1000
+    descend: bool = False
+
+
+class Adopt(Struct, array_like=True, frozen=True, tag="adopt1"):
+    """A job has named another as the one whose end is its end too (`stats.parent`)."""
+
+    jid: str
+    child: str
+    version: str = ""
+
+
+class Discard(Struct, array_like=True, frozen=True, tag="discard1"):
+    """The job that this one depends on is over: expire with it."""
+
+    jid: str
+    after_ms: int
+    version: str = ""
+
+
+EngineEntry = (
+    Reply
+    | ChildStart
+    | Redeliver
+    | Wake
+    | Continue
+    | Woken
+    | Listen
+    | Send
+    | SendAll
+    | Interrupt
+    | Adopt
+    | Discard
+)
 
 _engine_decoder = msgspec.msgpack.Decoder(EngineEntry)
 _work_decoder = msgspec.msgpack.Decoder(Work)
@@ -164,6 +283,7 @@ _encoder = msgspec.msgpack.Encoder()
 encode_entry = _encoder.encode
 decode_engine_entry = _engine_decoder.decode
 decode_work = _work_decoder.decode
+decode_signal = msgspec.msgpack.Decoder(Signal).decode
 
 
 # -- what user code sees

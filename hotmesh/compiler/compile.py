@@ -105,7 +105,7 @@ def _plan(app: App) -> Plan:
     reads = _reads(app)
     graphs = {g.subscribes: _graph(app, g, reads) for g in app.graphs}
     rules = {
-        topic: RulePlan(g.subscribes, rule[0].to, rule[0].match.actual)
+        topic: RulePlan(g.subscribes, rule[0].to, rule[0].match.actual, _pending_ms(g, rule[0].to))
         for g in app.graphs
         for topic, rule in g.hooks.items()
         if rule
@@ -238,6 +238,11 @@ def _hook(hook: HookPlan | None, activity: Activity) -> HookPlan | None:
     if hook is None or pending is None:
         return hook
     return msgspec.structs.replace(hook, pending_ms=parse_duration(pending))
+
+
+def _pending_ms(graph: Graph, name: str) -> int:
+    pending = getattr(graph.activities.get(name), "pending", None)
+    return 0 if pending is None else parse_duration(pending)
 
 
 def _expire(expire: Any) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from hotmesh.compiler.plan import ActivityPlan, EdgePlan, GraphPlan, Plan
+from hotmesh.compiler.plan import ActivityPlan, EdgePlan, GraphPlan, Plan, RulePlan
 from hotmesh.compiler.schema import Validator, validator
 from hotmesh.durations import parse as parse_duration
 from hotmesh.mapping import (
@@ -40,6 +40,16 @@ class Edge:
         self.when: Callable[[Context, int, Env], bool] | None = None
         if plan.conditions is not None:
             self.when = compile_condition(plan.conditions, path=path)
+
+
+class HookRule:
+    """A linked hook rule: how a signal's payload tells its key."""
+
+    __slots__ = ("actual", "pending_ms", "plan")
+
+    def __init__(self, plan: RulePlan) -> None:
+        self.plan, self.pending_ms = plan, plan.pending_ms
+        self.actual = compile_value(plan.actual, path=f"hooks.{plan.to}.actual")
 
 
 class Node:
@@ -125,6 +135,27 @@ class Node:
         return None if stats is None or stats.key is None else self._value(stats.key, "stats.key")
 
     @cached_property
+    def job_parent(self) -> Rule | None:
+        stats = self.plan.stats
+        parent = None if stats is None else stats.parent
+        return None if parent is None else self._value(parent, "stats.parent")
+
+    @cached_property
+    def measures(self) -> tuple[tuple[str, str, Rule], ...]:
+        """What the trigger counts: measure, path of its target, target."""
+        stats = self.plan.stats
+        return tuple(
+            (measure, _measure_path(target), self._value(target, "stats.measures"))
+            for measure, target in (stats.measures if stats is not None else ())
+        )
+
+    @cached_property
+    def listens(self) -> Rule | None:
+        """The key of the signal that a hook waits for; None when it waits for none."""
+        hook = self.plan.hook
+        return None if hook is None else self._value(hook.expected, "hook.expected")
+
+    @cached_property
     def check_input(self) -> Validator | None:
         return validator(self.plan.input_schema, f"{self.path}.input.schema")
 
@@ -137,6 +168,17 @@ class Node:
         rule = self._options.get(name)
         if rule is None:
             rule = self._options[name] = self._value(self.plan.options.get(name), name)
+        return rule(context, env)
+
+    def option_maps(self, name: str, context: Context, env: Env) -> Any:
+        """The `maps` of an option that has some (`signal`, `resolver`); None when it has none."""
+        value = self.plan.options.get(name)
+        maps = value.get("maps") if isinstance(value, dict) else None
+        if maps is None:
+            return None
+        rule = self._options.get(name)
+        if rule is None:
+            rule = self._options[name] = compile_maps(maps, path=f"{self.path}.{name}.maps")
         return rule(context, env)
 
     # -- what the rules read
@@ -222,6 +264,7 @@ class Program:
         self._nodes: dict[str, Node] = {}
         self._loads: dict[str, tuple[tuple[str, Node], ...]] = {}
         self._expire: dict[str, Rule] = {}
+        self._rules: dict[str, HookRule] = {}
 
     def node(self, aid: str) -> Node:
         """The activity.
@@ -249,6 +292,14 @@ class Program:
         if rule is None:
             path = f"graphs.{graph.subscribes}.expire"
             rule = self._expire[graph.subscribes] = compile_value(graph.expire, path=path)
+        return rule
+
+    def rule(self, topic: str) -> HookRule | None:
+        """The hook rule of a signal's topic."""
+        rule = self._rules.get(topic)
+        plan = self.plan.hooks.get(topic)
+        if rule is None and plan is not None:
+            rule = self._rules[topic] = HookRule(plan)
         return rule
 
     def loads(self, aid: str) -> tuple[tuple[str, Node], ...]:
@@ -315,6 +366,12 @@ def _nested(maps: Any) -> dict[str, Any]:
     return {
         k: _nested(v) for k, v in maps.items() if isinstance(v, (dict, list)) and "@pipe" not in v
     }
+
+
+def _measure_path(target: Any) -> str:
+    """The field that a measure is named after: `{t.output.data.object.type}` is `object/type`."""
+    text = target.strip("{}") if isinstance(target, str) else ""
+    return "/".join(text.split(".")[3:]) or text
 
 
 def _kept(data: Any, keep: tuple[str, ...] | None) -> Any:

@@ -103,6 +103,7 @@ class RulePlan(Struct, frozen=True, omit_defaults=True):
     graph: str
     to: str
     actual: Any = None
+    pending_ms: int = 0
 
 
 class Plan(Struct, frozen=True, omit_defaults=True):

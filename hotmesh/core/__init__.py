@@ -2,17 +2,21 @@
 
 from hotmesh.core.effects import (
     Append,
+    Count,
     Effect,
     Expire,
     FieldsDrop,
     FieldsSet,
+    Hear,
     Publish,
     Stored,
+    Tell,
     TimerDrop,
     TimerSet,
+    Unhear,
     fold,
 )
-from hotmesh.core.events import Event, Interrupt, Start
+from hotmesh.core.events import Event, Start
 from hotmesh.core.outcome import Note, Outcome
 from hotmesh.core.start import job_id_of
 from hotmesh.core.state import Job, Meta, decode_job
@@ -21,12 +25,13 @@ from hotmesh.core.turn import Limits
 
 __all__ = [
     "Append",
+    "Count",
     "Effect",
     "Event",
     "Expire",
     "FieldsDrop",
     "FieldsSet",
-    "Interrupt",
+    "Hear",
     "Job",
     "Limits",
     "Meta",
@@ -35,8 +40,10 @@ __all__ = [
     "Publish",
     "Start",
     "Stored",
+    "Tell",
     "TimerDrop",
     "TimerSet",
+    "Unhear",
     "advance",
     "begin",
     "decode_job",

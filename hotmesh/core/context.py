@@ -5,7 +5,7 @@ rules reach.
 from __future__ import annotations
 
 import copy
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from hotmesh.compiler import Node
@@ -17,7 +17,7 @@ _MISSING: dict[str, Any] = {}
 
 def stamp(ms: int) -> str:
     """A server time as metadata show it: `YYYYMMDDHHmmss.SSS`, UTC."""
-    at = datetime.fromtimestamp(ms // 1000, timezone.utc)
+    at = datetime.fromtimestamp(ms // 1000, UTC)
     return f"{at:%Y%m%d%H%M%S}.{ms % 1000:03d}"
 
 

@@ -75,7 +75,76 @@ class Expire(Struct, frozen=True, tag="expire"):
     after_ms: int
 
 
-Effect: TypeAlias = FieldsSet | FieldsDrop | Append | TimerSet | TimerDrop | Publish | Expire
+class Hear(Struct, frozen=True, tag="hear"):
+    """Wait for a signal, or take one that came early: then its entry is appended at once.
+
+    Attributes:
+        waiter: `<partition>:` of the job that waits, and a `Woken` without its signal: what its
+            engine is told when the signal comes.
+    """
+
+    topic: str
+    key: str
+    waiter: bytes
+
+
+class Unhear(Struct, frozen=True, tag="unhear"):
+    """Wait no more."""
+
+    topic: str
+    key: str
+    waiter: bytes
+
+
+class Tell(Struct, frozen=True, tag="tell"):
+    """Send a signal to whoever waits, the one that has waited longest; keep it for whoever comes
+    within `pending_ms`.
+
+    Attributes:
+        closes: Whether it ends the wait.
+        rid: A repeated sending with the same id does nothing.
+    """
+
+    topic: str
+    key: str
+    signal: bytes
+    closes: bool
+    rid: str
+    pending_ms: int
+
+
+class Count(Struct, frozen=True, tag="count"):
+    """Add to statistics of one job key and time slot.
+
+    Attributes:
+        name: Identifies topic, job key and slot.
+        sums: Fields and what is added to each.
+        values: Paths and the value that min, max and median are taken of.
+        indexes: Facets whose list the job joins.
+        keep_ms: How long after the last change they are kept; 0 for ever.
+    """
+
+    name: str
+    jid: str
+    sums: dict[str, float]
+    values: dict[str, float]
+    indexes: tuple[str, ...]
+    keep_ms: int
+
+
+Effect: TypeAlias = (
+    FieldsSet
+    | FieldsDrop
+    | Append
+    | TimerSet
+    | TimerDrop
+    | Publish
+    | Expire
+    | Hear
+    | Unhear
+    | Tell
+    | Count
+)
 
 
 @dataclass(slots=True)
@@ -87,6 +156,13 @@ class Stored:
     timers: dict[bytes, int] = field(default_factory=dict)
     published: list[tuple[str, str, bytes]] = field(default_factory=list)
     expires_at_ms: int | None = None
+    waiters: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
+    early: dict[tuple[str, str], list[tuple[bytes, bool]]] = field(default_factory=dict)
+    receipts: set[str] = field(default_factory=set)
+    woken: list[tuple[bytes, bytes]] = field(default_factory=list)
+    sums: dict[tuple[str, str], float] = field(default_factory=dict)
+    values: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
+    indexes: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
 
 def fold(stored: Stored, effect: Effect, now_ms: int) -> None:
@@ -107,5 +183,49 @@ def fold(stored: Stored, effect: Effect, now_ms: int) -> None:
             stored.published.append((channel, name, payload))
         case Expire(after_ms=after_ms):
             stored.expires_at_ms = now_ms + after_ms
+        case Hear():
+            _hear(stored, effect)
+        case Unhear(topic=topic, key=key, waiter=waiter):
+            waiting = stored.waiters.get((topic, key), [])
+            if waiter in waiting:
+                waiting.remove(waiter)
+        case Tell():
+            _tell(stored, effect)
+        case Count():
+            _count(stored, effect)
         case _:
             assert_never(effect)
+
+
+def _hear(stored: Stored, effect: Hear) -> None:
+    where = (effect.topic, effect.key)
+    early = stored.early.get(where, [])
+    while early:
+        signal, closes = early.pop(0)
+        stored.woken.append((effect.waiter, signal))
+        if closes:
+            return
+    stored.waiters.setdefault(where, []).append(effect.waiter)
+
+
+def _tell(stored: Stored, effect: Tell) -> None:
+    if effect.rid in stored.receipts:
+        return
+    stored.receipts.add(effect.rid)
+    where = (effect.topic, effect.key)
+    if waiting := stored.waiters.get(where):
+        stored.woken.append((waiting[0], effect.signal))
+        if effect.closes:
+            del waiting[0]
+    elif effect.pending_ms:
+        stored.early.setdefault(where, []).append((effect.signal, effect.closes))
+
+
+def _count(stored: Stored, effect: Count) -> None:
+    for name, amount in effect.sums.items():
+        where = (effect.name, name)
+        stored.sums[where] = stored.sums.get(where, 0) + amount
+    for path, value in effect.values.items():
+        stored.values.setdefault((effect.name, path), {})[effect.jid] = value
+    for facet in effect.indexes:
+        stored.indexes.setdefault((effect.name, facet), []).append(effect.jid)

@@ -4,32 +4,63 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Raw
 
 from hotmesh.compiler import EXPIRE_DEFAULT_S
-from hotmesh.core import state
+from hotmesh.core import state, waits
 from hotmesh.core.context import build
 from hotmesh.core.effects import Expire, Publish
 from hotmesh.core.turn import Turn
 from hotmesh.ids import escape
 from hotmesh.mapping import Env
-from hotmesh.messages import Reply, Status
+from hotmesh.messages import Discard, Interrupt, Reply, Status
 
 HINT_BYTES_MAX = 1024
 """What pub/sub carries at most: the server does not bound what slow subscribers hold."""
 
 
-def finish(turn: Turn) -> None:
-    """Order everything that follows from the end of the job."""
+def finish(turn: Turn, *, expire_ms: int | None = None) -> None:
+    """Order everything that follows from the end of the job. `expire_ms` overrides the graph's."""
     job = turn.job
     turn.note("job.ended", code=int(job.error.get("code", 500)) if job.error else 0)
     _answer_parent(turn, "success")
     if job.meta.caller:
         turn.effects.append(Publish("caller", job.meta.caller, job.jid.encode()))
     _publish(turn, b"")
-    expire_ms = _expire_ms(turn)
+    if expire_ms is None:
+        expire_ms = _expire_ms(turn)
     if expire_ms > 0:
         turn.effects.append(Expire(expire_ms))
+        for child in job.dependants:
+            turn.append_to_job(child, Discard(child, expire_ms))
+
+
+def interrupt(turn: Turn, order: Interrupt) -> None:
+    """End a running job before its time: what it waits for is taken back, what was queued is
+    dropped.
+    """
+    job = turn.job
+    turn.queue.clear()
+    job.status += state.INTERRUPTED
+    if order.throw:
+        message = order.reason or f"job [{job.jid}] interrupted"
+        turn.set_error({"code": order.code, "message": message, "job_id": job.jid})
+    for name, leg in list(job.legs.items()):
+        if leg.state == state.OPEN:
+            aid, base = state.split_leg(name)
+            node = turn.program.node(aid)
+            if order.descend and node.type == "await" and leg.key:
+                _descend(turn, leg, order)
+            waits.end(turn, node, base, leg)
+    for child in job.dependants if order.descend else ():
+        turn.append_to_job(child, msgspec.structs.replace(order, jid=child, version=""))
+    finish(turn, expire_ms=order.expire_ms)
+
+
+def _descend(turn: Turn, leg: state.Leg, order: Interrupt) -> None:
+    """End the child that an open await waits for."""
+    turn.append_to_job(leg.key, msgspec.structs.replace(order, jid=leg.key, version=""))
 
 
 def interim(turn: Turn) -> None:

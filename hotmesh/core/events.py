@@ -1,6 +1,6 @@
 """What can happen to a job.
 
-The entries of the engine stream are events as they are; these two come from client calls.
+The entries of the engine stream are events as they are; a start is made of a call or an entry.
 """
 
 from __future__ import annotations
@@ -9,7 +9,17 @@ from typing import Any, TypeAlias
 
 from msgspec import Raw, Struct
 
-from hotmesh.messages import ChildStart, Continue, Redeliver, Reply, Wake
+from hotmesh.messages import (
+    Adopt,
+    ChildStart,
+    Continue,
+    Discard,
+    Interrupt,
+    Redeliver,
+    Reply,
+    Wake,
+    Woken,
+)
 
 
 class Start(Struct, frozen=True, kw_only=True):
@@ -32,20 +42,9 @@ class Start(Struct, frozen=True, kw_only=True):
     parent: ChildStart | None = None
 
 
-class Interrupt(Struct, frozen=True, kw_only=True):
-    """End a running job from outside.
-
-    Attributes:
-        throw: Give it an error of code 410, so that callers and parents see a failure.
-        expire_ms: How long the record is kept.
-    """
-
-    jid: str
-    reason: str = ""
-    throw: bool = True
-    code: int = 410
-    expire_ms: int = 1000
-
-
-Event: TypeAlias = Reply | ChildStart | Redeliver | Wake | Continue | Interrupt
-"""What an existing job may meet; a ChildStart is turned into a `Start` first."""
+Event: TypeAlias = (
+    Reply | ChildStart | Redeliver | Wake | Continue | Woken | Interrupt | Adopt | Discard
+)
+"""What an existing job may meet; the start of a child that does not exist yet is turned into a
+`Start` first.
+"""

@@ -82,7 +82,7 @@ def fail(turn: Turn, node: Node, base: str, leg: Leg, error: dict[str, Any], cod
     turn.set_output(node, dad, error)
     if not handled:
         turn.set_error(error)
-    close(leg, turn.env.now_ms, reentrant=False)
+    close(leg, turn.env.now_ms, reentrant=node.plan.reentrant)
     follow(turn, node, base, dad, leg, following, open_units=-1)
 
 

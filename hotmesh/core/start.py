@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hotmesh.compiler import GraphPlan, Node, Program
+from hotmesh.core import stats
 from hotmesh.core.context import build
 from hotmesh.core.events import Start
 from hotmesh.core.legs import OK, choose, follow
@@ -12,7 +13,8 @@ from hotmesh.core.state import OPEN, Job, Leg, Meta
 from hotmesh.core.turn import Turn, close
 from hotmesh.errors import MappingError
 from hotmesh.ids import check_job_id
-from hotmesh.mapping import UNDEFINED, Env, plain
+from hotmesh.mapping import UNDEFINED, Env, plain, text_of
+from hotmesh.messages import Adopt
 
 DAD = ",0"
 
@@ -39,13 +41,17 @@ def job_id_of(program: Program, topic: str, data: Any, env: Env) -> str | None:
     return check_job_id(value)
 
 
+def job_key_of(node: Node, data: Any, env: Env) -> str:
+    """The key that a trigger's `stats.key` gives a payload, "" for none."""
+    if node.job_key is None:
+        return ""
+    value = node.job_key(_payload_context(node, data), env)
+    return "" if value is UNDEFINED or value is None else text_of(value)
+
+
 def create(program: Program, graph: GraphPlan, start: Start, env: Env) -> Job:
     """The job that a start describes, before its first step."""
     node = program.node(graph.trigger)
-    key = ""
-    if node.job_key is not None:
-        value = node.job_key(_payload_context(node, start.data), env)
-        key = "" if value is UNDEFINED or value is None else str(value)
     parent = start.parent
     meta = Meta(
         program.app_id,
@@ -53,8 +59,8 @@ def create(program: Program, graph: GraphPlan, start: Start, env: Env) -> Job:
         graph.subscribes,
         graph.trigger,
         env.now_ms,
-        key,
-        "",
+        job_key_of(node, start.data, env),
+        stats.slot_of(node, env.now_ms),
         start.trace,
         start.caller,
         start.expire_ms,
@@ -81,6 +87,10 @@ def enter(turn: Turn, node: Node, start: Start) -> None:
     mapped = plain(node.job(context, turn.env)) if node.job is not None else None
     turn.set_output(node, DAD, start.data)
     turn.merge_data(node, mapped)
+    parent = node.job_parent(context, turn.env) if node.job_parent is not None else None
+    if isinstance(parent, str) and parent and parent != turn.job.jid:
+        turn.append_to_job(parent, Adopt(parent, turn.job.jid))
+    stats.count(turn, node, context)
     following, _ = choose(turn, node, context, OK)
     close(leg, turn.env.now_ms, reentrant=node.plan.reentrant)
     follow(turn, node, DAD, DAD, leg, following, open_units=0)

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 REV, STATUS, META, DATA, ERROR, UPDATED, REQUEST = "r", ":", "m", "d", "e", "u", "q"
+DEPENDANTS = "c"
 
 OPEN, DONE = 1, 2
 
@@ -66,7 +67,10 @@ class Leg(Struct, array_like=True):
         code: Of the last answer, 0 before one.
         attempt: Of the last answer.
         error: Of a failed leg, or None.
-        seen: Ids of the pending answers that were applied.
+        seen: Ids of the answers that were applied while the leg stayed open.
+        turn: Which wait this is: a cycle may come back to a hook that waits.
+        key: What a waiting hook registered its signal under, or the child that an await waits for;
+            "" for neither.
     """
 
     state: int
@@ -77,6 +81,8 @@ class Leg(Struct, array_like=True):
     attempt: int = 0
     error: Any = None
     seen: list[str] = []
+    turn: int = 0
+    key: str = ""
 
 
 class Job:
@@ -88,6 +94,7 @@ class Job:
 
     __slots__ = (
         "data",
+        "dependants",
         "error",
         "exists",
         "hooks",
@@ -105,6 +112,7 @@ class Job:
         self.rev, self.status, self.exists, self.updated_ms = 0, 0, False, meta.created_ms
         self.data: dict[str, Any] = {}
         self.error: dict[str, Any] | None = None
+        self.dependants: list[str] = []
         self.legs: dict[str, Leg] = {}
         self.outputs: dict[str, Any] = {}
         self.hooks: dict[str, Any] = {}
@@ -115,7 +123,7 @@ decode_value = msgspec.msgpack.Decoder().decode
 _decode_meta = msgspec.msgpack.Decoder(Meta).decode
 _decode_leg = msgspec.msgpack.Decoder(Leg).decode
 
-HEAD = (REV, STATUS, META, DATA, ERROR)
+HEAD = (REV, STATUS, META, DATA, ERROR, DEPENDANTS)
 """Fields that every load asks for."""
 
 
@@ -137,6 +145,8 @@ def decode_job(jid: str, fields: Mapping[str, bytes]) -> Job | None:
             job.data = decode_value(value)
         elif name == ERROR:
             job.error = decode_value(value)
+        elif name == DEPENDANTS:
+            job.dependants = decode_value(value)
         elif name == UPDATED:
             job.updated_ms = int(value)
         elif name.endswith("/o"):

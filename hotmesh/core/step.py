@@ -13,15 +13,13 @@ from typing import assert_never
 from msgspec import Raw
 
 from hotmesh.compiler import Node, Program
-from hotmesh.core import ending, legs, start
+from hotmesh.core import ending, legs, signals, start, waits
 from hotmesh.core.activities import ENTER
-from hotmesh.core.activities.waiting import end_timeout
 from hotmesh.core.context import base_of
 from hotmesh.core.effects import Append, Expire
-from hotmesh.core.events import Event, Interrupt, Start
+from hotmesh.core.events import Event, Start
 from hotmesh.core.outcome import Outcome
 from hotmesh.core.state import (
-    INTERRUPTED,
     OPEN,
     SEEN_MAX,
     Job,
@@ -30,10 +28,21 @@ from hotmesh.core.state import (
     encode_value,
 )
 from hotmesh.core.turn import Limits, Turn
-from hotmesh.errors import DuplicateJob, HotMeshError, JobEnded, TopicNotFound
+from hotmesh.errors import DuplicateJob, HotMeshError, TopicNotFound
 from hotmesh.ids import derive, partition_of
 from hotmesh.mapping import Env
-from hotmesh.messages import ChildStart, Continue, Redeliver, Reply, Wake, encode_entry
+from hotmesh.messages import (
+    Adopt,
+    ChildStart,
+    Continue,
+    Discard,
+    Interrupt,
+    Redeliver,
+    Reply,
+    Wake,
+    Woken,
+    encode_entry,
+)
 
 
 def begin(program: Program, event: Start, env: Env, limits: Limits) -> tuple[Job, Outcome]:
@@ -65,8 +74,7 @@ def advance(
     """Fold events into a running job, in order. What is late, repeated or of no concern changes
     nothing.
 
-    Raises:
-        JobEnded: An interrupt of a job that has ended; the only event that somebody waits for.
+    An interrupt of a job that has ended is such a case: the outcome has no effects.
     """
     turn = Turn(program, job, env, limits)
     for event in events:
@@ -88,8 +96,18 @@ def _take(turn: Turn, event: Event) -> None:
             _redeliver(turn, event)
         case Continue():
             _continue(turn, event)
+        case Woken():
+            _woken(turn, event)
         case Interrupt():
-            _interrupt(turn, event)
+            if turn.job.status > 0:
+                ending.interrupt(turn, event)
+            else:
+                turn.note("entry.late")
+        case Adopt():
+            turn.adopt(event.child)
+        case Discard():
+            if turn.job.status <= 0:
+                turn.effects.append(Expire(event.after_ms))
         case ChildStart():
             _child_exists(turn, event)
         case _:
@@ -147,7 +165,7 @@ def _reply(turn: Turn, event: Reply) -> None:
         leg.seen = [*leg.seen[1 - SEEN_MAX :], event.rid]
     leg.attempt = event.attempt
     if event.status != "pending":
-        end_timeout(turn, node, base)
+        waits.end(turn, node, base, leg)
     data = decode_value(event.data)
     legs.take(turn, node, base, leg, data=data, status=event.status, code=event.code)
 
@@ -157,11 +175,34 @@ def _wake(turn: Turn, event: Wake) -> None:
     if found is None:
         return
     node, base, leg = found
+    if event.turn != leg.turn:
+        turn.note("entry.late", node, base, leg=leg)
+        return
+    waits.end(turn, node, base, leg)
     if event.what == "sleep":
         legs.take(turn, node, base, leg, data={"timestamp": turn.env.now_ms}, hook=True)
         return
     message = f"activity {node.id!r} gave no answer within {node.timeout_ms} ms"
     legs.fail(turn, node, base, leg, {"message": message, "code": 504}, 504)
+
+
+def _woken(turn: Turn, event: Woken) -> None:
+    signal = event.signal
+    assert signal is not None
+    found = _open_leg(turn, event.aid, event.dad)
+    if found is None or event.turn != found[2].turn or not found[2].key:
+        # The wait is over, so this signal is for whoever waits next.
+        turn.effects += signals.bounce(event, turn.limits, turn.job.jid).effects
+        return
+    node, base, leg = found
+    if signal.rid in leg.seen:
+        turn.note("entry.repeated", node, base, leg=leg)
+        return
+    leg.seen = [*leg.seen[1 - SEEN_MAX :], signal.rid]
+    if signal.status != "pending":
+        waits.end(turn, node, base, leg, heard=True)
+    data, code = decode_value(signal.data), signal.code
+    legs.take(turn, node, base, leg, data=data, status=signal.status, code=code, hook=True)
 
 
 def _redeliver(turn: Turn, event: Redeliver) -> None:
@@ -174,20 +215,6 @@ def _continue(turn: Turn, event: Continue) -> None:
     for aid, dad in event.steps:
         if aid + dad not in turn.job.legs:
             turn.queue.append((turn.program.node(aid), dad))
-
-
-def _interrupt(turn: Turn, event: Interrupt) -> None:
-    job = turn.job
-    if job.status <= 0:
-        raise JobEnded(job.jid)
-    job.status += INTERRUPTED
-    if event.throw:
-        message = event.reason or f"job [{job.jid}] interrupted"
-        turn.set_error({"code": event.code, "message": message, "job_id": job.jid})
-    ending.finish(turn)
-    turn.effects = [e for e in turn.effects if type(e) is not Expire]
-    if event.expire_ms > 0:
-        turn.effects.append(Expire(event.expire_ms))
 
 
 def _open_leg(turn: Turn, aid: str, dad: str) -> tuple[Node, str, Leg] | None:

@@ -40,6 +40,7 @@ class Turn:
     __slots__ = (
         "_fields",
         "data_changed",
+        "dependants_changed",
         "effects",
         "env",
         "error_changed",
@@ -58,7 +59,7 @@ class Turn:
         self.notes: list[Note] = []
         self.queue: deque[tuple[Node, str]] = deque()
         self.steps = 0
-        self.data_changed = self.error_changed = False
+        self.data_changed = self.error_changed = self.dependants_changed = False
         self.legs_changed: set[str] = set()
         self._fields: dict[str, bytes] = {}
 
@@ -106,6 +107,12 @@ class Turn:
             return ""
         return f"{trace[:36]}{span_id(self.job.jid, node.id, dad, str(leg))}{trace[52:]}"
 
+    def adopt(self, child: str) -> None:
+        """Note a job whose end follows from this one's."""
+        if child not in self.job.dependants:
+            self.job.dependants.append(child)
+            self.dependants_changed = True
+
     # -- what is ordered
 
     def append_to_job(self, job_id: str, entry: Any) -> None:
@@ -149,7 +156,7 @@ class Turn:
     def outcome(self) -> Outcome:
         """What was decided. Fields come first, publishing last."""
         job = self.job
-        if not (self.effects or self._fields or self.legs_changed):
+        if not (self.effects or self._fields or self.legs_changed or self.dependants_changed):
             return Outcome([], self.notes)
         fields = self._fields
         for name in self.legs_changed:
@@ -158,6 +165,8 @@ class Turn:
             fields[state.DATA] = state.encode_value(job.data)
         if self.error_changed:
             fields[state.ERROR] = state.encode_value(job.error)
+        if self.dependants_changed:
+            fields[state.DEPENDANTS] = state.encode_value(job.dependants)
         if not job.exists:
             fields[state.META] = state.encode_value(job.meta)
             job.exists = True

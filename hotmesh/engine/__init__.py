@@ -2,5 +2,6 @@
 
 from hotmesh.engine.component import EngineComponent
 from hotmesh.engine.handle import Arrival, Engine, Settled
+from hotmesh.engine.hook_all import hook_all
 
-__all__ = ["Arrival", "Engine", "EngineComponent", "Settled"]
+__all__ = ["Arrival", "Engine", "EngineComponent", "Settled", "hook_all"]

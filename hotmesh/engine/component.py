@@ -12,7 +12,7 @@ from hotmesh.engine.handle import Arrival, Engine
 from hotmesh.engine.outbox import Outbox
 from hotmesh.engine.timers import Timers
 from hotmesh.errors import HotMeshError
-from hotmesh.messages import decode_engine_entry
+from hotmesh.messages import decode_engine_entry, decode_signal
 from hotmesh.router import Delivery, Router, RouterSettings
 from hotmesh.store import GROUP_ENGINE, Entry, Store
 from hotmesh.store.dead import bury_op
@@ -35,7 +35,9 @@ class EngineHandler:
         for delivery in batch:
             try:
                 event = decode_engine_entry(delivery.payload or b"")
-            except (msgspec.DecodeError, ValueError, RecursionError) as exc:
+                if delivery.extra is not None:
+                    event = msgspec.structs.replace(event, signal=decode_signal(delivery.extra))
+            except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as exc:
                 unread.append((delivery, str(exc)))
                 continue
             arrivals.append(Arrival(delivery.stream, GROUP_ENGINE, delivery.id, event))

@@ -16,7 +16,6 @@ from msgspec import Struct
 from hotmesh.compiler import Program
 from hotmesh.core import (
     Event,
-    Interrupt,
     Job,
     Limits,
     Outcome,
@@ -27,18 +26,32 @@ from hotmesh.core import (
     refuse,
 )
 from hotmesh.core.context import base_of
+from hotmesh.core.signals import address, bounce, slot, slot_effect, telling
 from hotmesh.core.state import decode_value
+from hotmesh.engine.hook_all import hook_all
 from hotmesh.errors import (
     DuplicateJob,
     FormatUnknown,
     HotMeshError,
+    JobEnded,
     JobNotFound,
     Overloaded,
     VersionNotFound,
 )
 from hotmesh.ids import derive, guid
 from hotmesh.mapping import Env
-from hotmesh.messages import ChildStart, Redeliver, Reply, Wake
+from hotmesh.messages import (
+    ChildStart,
+    Interrupt,
+    Listen,
+    Redeliver,
+    Reply,
+    Send,
+    SendAll,
+    Signal,
+    Wake,
+    Woken,
+)
 from hotmesh.payload import encode
 from hotmesh.store import Apply, Entry, New, Plans, Store, Verdict, retrying
 from hotmesh.telemetry import Observer
@@ -63,7 +76,7 @@ class Arrival(Struct, frozen=True):
     stream: str
     group: str
     id: bytes
-    event: Event
+    event: Event | Listen | Send | SendAll
     consumer: str = ""
 
 
@@ -96,10 +109,13 @@ class Engine:
             again is safe.
         """
         by_job: dict[str, list[Arrival]] = {}
-        for arrival in arrivals:
-            by_job.setdefault(arrival.event.jid, []).append(arrival)
         done: list[bytes] = []
         failed: dict[bytes, str] = {}
+        for arrival in arrivals:
+            if isinstance(arrival.event, (Listen, Send, SendAll)):
+                await self._errand(arrival, done, failed)
+            else:
+                by_job.setdefault(arrival.event.jid, []).append(arrival)
         for _ in range(STALE_MAX):
             if not by_job:
                 break
@@ -166,11 +182,14 @@ class Engine:
     ) -> _Decision:
         if job is not None:
             rev = job.rev
-            outcome = advance(program, job, [a.event for a in arrivals], env, self.limits)
+            events: list[Any] = [a.event for a in arrivals]
+            outcome = advance(program, job, events, env, self.limits)
             return _Decision(jid, rev, outcome, arrivals)
         start = arrivals[0].event
+        if isinstance(start, Woken):
+            return _Decision(jid, 0, bounce(start, self.limits, jid), arrivals[:1])
         if not isinstance(start, ChildStart):
-            return _Decision(jid, 0, Outcome(), arrivals)  # scrubbed or expired: nobody waits
+            return _Decision(jid, 0, Outcome(), arrivals[:1])  # scrubbed or expired: nobody waits
         event = Start(
             jid=jid,
             topic=start.topic,
@@ -184,6 +203,26 @@ class Engine:
         except HotMeshError as exc:
             return _Decision(jid, 0, refuse(start, exc, self.limits), arrivals[:1])
         return _Decision(jid, 0, outcome, arrivals[:1], new=True)
+
+    async def _errand(self, arrival: Arrival, done: list[bytes], failed: dict[bytes, str]) -> None:
+        """What an entry asks of this partition rather than of a job: its slots, or all jobs of
+        an index.
+        """
+        event = arrival.event
+        entries = Entry(arrival.stream, arrival.group, (arrival.id,), arrival.consumer)
+        if isinstance(event, SendAll):
+            program = await self.plans.program(event.version)
+            await hook_all(self, program, event)
+            await self._acknowledge([arrival], done)
+            return
+        assert isinstance(event, (Listen, Send))
+        effects = [slot_effect(event, self.limits)]
+        item = Apply(jid=event.jid, rev=0, effects=effects, entries=entries)
+        verdict = (await self.store.apply([item]))[0]
+        if verdict is Verdict.APPLIED:
+            done.append(arrival.id)
+        else:
+            failed[arrival.id] = f"the slot refused: {verdict.name}"
 
     async def _acknowledge(self, arrivals: Sequence[Arrival], done: list[bytes]) -> None:
         """Settle what asks for nothing."""
@@ -270,6 +309,21 @@ class Engine:
         """Apply a start, again after a lost reply: the job id or its request tells a repetition."""
         return (await retrying(lambda: self.store.apply([item]), what="start"))[0]
 
+    async def signal(self, program: Program, topic: str, data: Any, signal: Signal) -> None:
+        """Send a signal. A repeated sending with the same `rid` does nothing.
+
+        Raises:
+            HookNotFound, MappingError, Overloaded
+        """
+        key, pending_ms = address(program, topic, data, self.env())
+        effect = telling(topic, key, signal, pending_ms)
+        item = Apply(jid=slot(topic, key), rev=0, effects=[effect])
+        verdict = (await retrying(lambda: self.store.apply([item]), what="signal"))[0]
+        if verdict is Verdict.OVERLOADED:
+            raise Overloaded(
+                f"too many signals of topic {topic!r} wait for a hook with key {key!r:.80}"
+            )
+
     async def interrupt(self, event: Interrupt) -> None:
         """End a running job.
 
@@ -283,6 +337,8 @@ class Engine:
             program = await self.plans.program(job.meta.version)
             rev = job.rev
             outcome = advance(program, job, [event], self.env(), self.limits)
+            if not outcome.effects:
+                raise JobEnded(event.jid)
             verdicts = await self.store.apply(
                 [Apply(jid=event.jid, rev=rev, effects=outcome.effects)]
             )
@@ -299,12 +355,17 @@ class Engine:
 
     # -- programs and fields
 
+    async def _version_of(self, jid: str) -> str:
+        """The version that a job runs on, for the few events whose sender can't know it."""
+        job = (await self.store.load([(jid, ())]))[0]
+        return job.meta.version if job is not None else (await self.plans.active()).version
+
     async def _programs(
         self, by_job: dict[str, list[Arrival]], failed: dict[bytes, str]
     ) -> dict[str, Program]:
         programs: dict[str, Program] = {}
         for jid, arrivals in by_job.items():
-            version = arrivals[0].event.version  # type: ignore[union-attr]
+            version = arrivals[0].event.version or await self._version_of(jid)
             program = self.plans.cached(version)
             if program is None:
                 try:
@@ -324,7 +385,7 @@ def _fields(program: Program, arrivals: Sequence[Arrival]) -> list[str] | None:
         event = arrival.event
         if isinstance(event, Redeliver):
             names[event.work.aid + base_of(event.work.dad)] = None
-        elif isinstance(event, (Reply, Wake)):
+        elif isinstance(event, (Reply, Wake, Woken)):
             try:
                 node = program.node(event.aid)
             except KeyError:

@@ -50,7 +50,8 @@ class Outbox:
         for _, fields in rows:
             facts = {fields[i]: fields[i + 1] for i in range(0, len(fields), 2)}
             there = self._store.keys.partitions[int(facts[b"to"])]
-            appends.append(("XADD", there.engine, "*", "p", facts[b"p"]))
+            extra = ("d", facts[b"d"]) if b"d" in facts else ()
+            appends.append(("XADD", there.engine, "*", "p", facts[b"p"], *extra))
         for reply in await transport.execute_many(appends):
             if isinstance(reply, HotMeshError):
                 raise reply

@@ -11,6 +11,7 @@ from hotmesh.mapping.env import Env
 from hotmesh.mapping.evaluate import evaluate, evaluate_condition, evaluate_maps
 from hotmesh.mapping.functions import FAMILIES
 from hotmesh.mapping.javascript import UNDEFINED, Date, Undefined
+from hotmesh.mapping.javascript import to_string as text_of
 from hotmesh.mapping.paths import is_reference
 from hotmesh.mapping.plain import plain
 
@@ -29,4 +30,5 @@ __all__ = [
     "is_reference",
     "plain",
     "references",
+    "text_of",
 ]

@@ -111,7 +111,11 @@ def compile_call(text: str, arguments: Sequence[Cell], where: str) -> Cell:
     most = code.co_argcount - takes_env
     least = most - len(function.__defaults__ or ())
     if len(arguments) < least:
-        raise MappingError(f"the function needs at least {least} argument(s)", where=where)
+        hint = "" if arguments else "; in a cell it is called without any"
+        raise MappingError(
+            f"the function needs {'an argument' if least == 1 else f'{least} arguments'}{hint}",
+            where=where,
+        )
     taken = list(arguments) if code.co_flags & _VARIADIC else list(arguments[:most])
     surplus = [cell for cell in arguments[len(taken) :] if not cell.inert]
     if surplus:

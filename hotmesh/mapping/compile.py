@@ -9,7 +9,7 @@ from typing import Any
 
 from hotmesh.errors import MappingError
 from hotmesh.mapping.calls import Cell
-from hotmesh.mapping.cells import Place, compile_cell
+from hotmesh.mapping.cells import NESTING_MAX, Place, compile_cell
 from hotmesh.mapping.env import Closure, Env
 from hotmesh.mapping.javascript import UNDEFINED, Date, property_key
 from hotmesh.mapping.javascript.objects import ordered
@@ -34,7 +34,7 @@ def compile_value(rule: Any, *, path: str = "") -> Closure:
     """
     place = Place(path)
     cell = compile_pipe(rule["@pipe"], place) if is_pipe(rule) else compile_cell(rule, place)
-    return _counted(cell.run)
+    return _counted(cell)
 
 
 def compile_maps(maps: Any, *, path: str = "") -> Callable[[Any, Env], dict[str, Any]]:
@@ -50,7 +50,7 @@ def compile_maps(maps: Any, *, path: str = "") -> Callable[[Any, Env], dict[str,
     """
     if not isinstance(maps, (dict, list)):
         raise MappingError("maps are an object of keys and values", where=path)
-    return _counted(_compile_tree(maps, Place(path)).run)
+    return _counted(_compile_tree(maps, Place(path)))
 
 
 def references(rule: Any) -> list[tuple[str, ...]]:
@@ -65,32 +65,35 @@ def references(rule: Any) -> list[tuple[str, ...]]:
     return list(found)
 
 
-def _collect(rule: Any, found: dict[tuple[str, ...], None]) -> None:
+def _collect(rule: Any, found: dict[tuple[str, ...], None], depth: int = 0) -> None:
+    if depth > 2 * NESTING_MAX:
+        raise MappingError(f"the rule is nested deeper than {NESTING_MAX} levels")
     if isinstance(rule, str):
         if is_reference(rule) and not is_variable(rule):
             found[segments(rule)] = None
     elif is_pipe(rule):
-        _collect_rows(rule["@pipe"], found)
-    elif isinstance(rule, dict):
-        for value in rule.values():
-            _collect(value, found)
-    elif isinstance(rule, list):
-        for value in rule:
-            _collect(value, found)
+        _collect_rows(rule["@pipe"], found, depth + 1)
+    elif isinstance(rule, (dict, list)):
+        for value in rule.values() if isinstance(rule, dict) else rule:
+            _collect(value, found, depth + 1)
 
 
-def _collect_rows(rows: Any, found: dict[tuple[str, ...], None]) -> None:
+def _collect_rows(rows: Any, found: dict[tuple[str, ...], None], depth: int) -> None:
     for row in rows if isinstance(rows, list) else []:
         if isinstance(row, dict):
-            _collect_rows(row.get("@pipe", row.get("@reduce")), found)
+            nested = row.get("@pipe", row.get("@reduce"))
+            _collect({"@pipe": nested}, found, depth + 1)
         elif isinstance(row, list):
             for cell in row:
                 if isinstance(cell, str):
-                    _collect(cell, found)
+                    _collect(cell, found, depth)
 
 
-def _counted(run: Closure) -> Closure:
+def _counted(cell: Cell) -> Closure:
     """Begin the count of steps anew with every rule, so that an `Env` may serve many of them."""
+    run = cell.run
+    if cell.inert:
+        return run
 
     def counted(context: Any, env: Env) -> Any:
         env.steps = 0
@@ -121,8 +124,9 @@ def _compile_members(members: dict[str, Any], place: Place) -> Cell:
     }
     layout = {key: cell.value if cell.constant else UNDEFINED for key, cell in cells.items()}
     moving = [(key, cell.run) for key, cell in cells.items() if not cell.constant]
+    inert = all(cell.inert for cell in cells.values())
     if len(moving) == 1:
-        return Cell(_fill_one(layout, *moving[0]))
+        return Cell(_fill_one(layout, *moving[0]), inert)
 
     def fill(context: Any, env: Env) -> dict[str, Any]:
         result = layout.copy()
@@ -130,7 +134,7 @@ def _compile_members(members: dict[str, Any], place: Place) -> Cell:
             result[key] = run(context, env)
         return result
 
-    return Cell(fill)
+    return Cell(fill, inert)
 
 
 def _fill_one(layout: dict[str, Any], only: str, run: Closure) -> Closure:

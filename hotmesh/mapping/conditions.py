@@ -38,10 +38,11 @@ def compile_condition(rule: Any, *, path: str = "") -> Condition:
         return lambda context, code, env: answer
     if not isinstance(rule, dict):
         raise MappingError("a condition is true, false or an object", where=path)
-    fits = _compile_code(rule.get("code", CODE_DEFAULT), path)
-    if "match" not in rule or rule["match"] is None:
+    code, match = rule.get("code"), rule.get("match")
+    fits = _compile_code(CODE_DEFAULT if code is None else code, path)
+    if match is None:
         return lambda context, code, env: fits(code)
-    holds = _compile_matches(rule["match"], rule.get("gate") == "or", path)
+    holds = _compile_matches(match, rule.get("gate") == "or", path)
     return lambda context, code, env: fits(code) and holds(context, env)
 
 

@@ -90,6 +90,12 @@ class _Rows:
         if "@pipe" in row:
             self.queue.append(compile_pipe(row["@pipe"], place))
         elif "@reduce" in row:
+            if self.queue:
+                raise MappingError(
+                    "@reduce takes its values from a row, not from the nested pipes before it; "
+                    "put them into a row or after a function",
+                    where=place.where,
+                )
             body = _checked(row["@reduce"], "@reduce", place)
             self.arguments = [_compile_reduce(body, self.arguments, place)]
         else:

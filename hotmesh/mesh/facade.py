@@ -16,28 +16,37 @@ import structlog
 from hotmesh import connect
 from hotmesh.compiler import compile_model, difference
 from hotmesh.connect import Connection
-from hotmesh.core import Interrupt, Limits
+from hotmesh.core import Limits
 from hotmesh.durations import Duration, parse
-from hotmesh.engine import Engine, EngineComponent
-from hotmesh.errors import JobNotFound, NameInvalid, SettingsInvalid, VersionNotFound
+from hotmesh.engine import Engine, EngineComponent, hook_all
+from hotmesh.errors import JobEnded, JobNotFound, NameInvalid, SettingsInvalid, VersionNotFound
 from hotmesh.ids import check_app_id, check_job_id, check_topic, escape, guid
 from hotmesh.lifecycle import Component, Host
 from hotmesh.mesh.fused import Fused
-from hotmesh.mesh.options import DeployResult, PlanResult, Settings, Source, Worker
+from hotmesh.mesh.options import (
+    DeployResult,
+    HookAllResult,
+    PlanResult,
+    Settings,
+    Source,
+    Worker,
+)
 from hotmesh.mesh.output import JobOutput, error_of, output_of
 from hotmesh.mesh.results import Results
 from hotmesh.mesh.subscriptions import OutputHandler, OutputSubscription
 from hotmesh.mesh.timeline import Timeline, timeline_of
-from hotmesh.messages import StreamResult, encode_entry
+from hotmesh.messages import Interrupt, SendAll, Signal, Status, StreamResult, encode_entry
+from hotmesh.payload import decode, encode
 from hotmesh.quorum import Activation, Member, Profile
 from hotmesh.quorum.member import profiles
 from hotmesh.release import RELEASE
 from hotmesh.router import RouterSettings
 from hotmesh.router.member import consumer_name
 from hotmesh.store import Keys, Plans, Store, partitions_of
+from hotmesh.store.search import get_ids, get_stats
 from hotmesh.telemetry import Observer
 from hotmesh.telemetry.metrics import Metrics
-from hotmesh.worker import Remote, WorkerComponent, reply_of
+from hotmesh.worker import CODES, Remote, WorkerComponent, reply_of
 
 log = structlog.get_logger("hotmesh.mesh")
 
@@ -432,6 +441,97 @@ class HotMesh:
         entry = await self._store.transport.execute("XADD", stream, "*", "p", encode_entry(reply))
         return str(entry, "ascii")
 
+    async def hook(
+        self,
+        topic: str,
+        data: Any = None,
+        *,
+        status: Status = "success",
+        code: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> str:
+        """Signal one waiting activity: the one that has waited longest for this topic and key.
+
+        Args:
+            topic: A topic of the model's `hooks`; the rule finds the key in `data`.
+            status: `pending` keeps the hook open for more signals, `error` fails it.
+            code: What its transitions see; 200, 202 or 500 by status.
+            idempotency_key: A repeated call with the same key does nothing.
+
+        Returns:
+            The signal's id. A signal that comes before its hook waits for it, for as long as the
+            model says.
+
+        Raises:
+            HookNotFound: No graph of the active version has a rule for the topic.
+            MappingError: The payload lacks the key.
+            Overloaded: Too many early signals wait already.
+        """
+        data = {} if data is None else data
+        bytes_max = self._settings.payload_bytes_max
+        raw = encode(data, what=f"the signal of topic {topic!r}", bytes_max=bytes_max)
+        rid = idempotency_key or guid()
+        signal = Signal(status, CODES[status] if code is None else code, raw, rid)
+        program = await self._plans.active(refresh=True)
+        await self._engine.signal(program, topic, decode(raw), signal)
+        return rid
+
+    async def hook_all(
+        self,
+        topic: str,
+        data: Any = None,
+        query: dict[str, Any] | None = None,
+        facets: Sequence[str] = (),
+        *,
+        scrub: bool = False,
+    ) -> HookAllResult:
+        """Signal every job that an index resolves.
+
+        Args:
+            topic: A hook topic; its rule must find the job's id under `id`.
+            query: `{"data": …}` resolves the job key, as a payload would; `range`, `start`, `end`
+                choose slots.
+            facets: Indexes to take, as `path:value`; none: all that were counted.
+            scrub: Forget the indexes afterwards.
+
+        Raises:
+            HookNotFound: No graph has a rule for the topic.
+        """
+        raw = encode({} if data is None else data, what=f"the signal of topic {topic!r}")
+        signal = Signal("success", 200, raw, guid())
+        asked = {**(query or {}), **({"scrub": True} if scrub else {})}
+        program = await self._plans.active(refresh=True)
+        order = SendAll(
+            "", program.version, topic, signal, encode(asked, what="a query"), tuple(facets)
+        )
+        indexes, job_ids = await hook_all(self._engine, program, order)
+        return HookAllResult(indexes=tuple(indexes), job_ids=tuple(job_ids))
+
+    async def get_stats(self, topic: str, query: dict[str, Any]) -> dict[str, Any]:
+        """What a topic's trigger measured, by job key and time slots.
+
+        Args:
+            query: `{"data": …}` resolves the job key; two of `start`, `end` (ISO times or `NOW`)
+                and `range` (`15m`, `1h`, `1d`) choose the slots, none when the granularity is
+                `infinity`; `sparse` leaves the segments out.
+
+        Raises:
+            TopicNotFound, QueryInvalid
+        """
+        program = await self._plans.active(refresh=True)
+        return await get_stats(self._store, program, topic, query, self._engine.env())
+
+    async def get_ids(
+        self, topic: str, query: dict[str, Any], facets: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Ids of the jobs in an index, by time slots; `query` as in `get_stats`.
+
+        Args:
+            facets: As `path:value`; none: all that were counted.
+        """
+        program = await self._plans.active(refresh=True)
+        return await get_ids(self._store, program, topic, query, facets, self._engine.env())
+
     async def interrupt(
         self,
         topic: str,
@@ -456,9 +556,7 @@ class HotMesh:
         Raises:
             JobNotFound, JobEnded
         """
-        from hotmesh.errors import JobEnded
-
-        event = Interrupt(jid=job_id, reason=reason, throw=throw, expire_ms=parse(expire))
+        event = Interrupt(job_id, "", reason, throw, expire_ms=parse(expire), descend=descend)
         try:
             await self._engine.interrupt(event)
         except (JobNotFound, JobEnded):

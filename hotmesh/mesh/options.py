@@ -124,6 +124,13 @@ class DeployResult(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
+class HookAllResult(Struct, frozen=True, kw_only=True):
+    """What `hook_all` reached: index lists that held jobs, and the jobs signalled."""
+
+    indexes: tuple[str, ...]
+    job_ids: tuple[str, ...]
+
+
 class PlanResult(Struct, frozen=True, kw_only=True):
     """What deploying a model would change.
 

@@ -64,9 +64,7 @@ def check_maps(scope: Scope, reader: Reader, maps: Any, path: Path) -> None:
                 scope.findings.error(
                     (*path, key), f"a name in maps can't begin with '@'{near}", key=True
                 )
-            elif _is_unquoted(value):
-                _note_unquoted(scope, value, (*path, key))
-            else:
+            elif not note_unquoted(scope, value, (*path, key)):
                 check_maps(scope, reader, value, (*path, key))
     elif isinstance(maps, list):
         message = (
@@ -89,10 +87,7 @@ def check_rule(scope: Scope, reader: Reader, value: Any, path: Path) -> None:
     if not isinstance(value, (str, dict)):
         return
     if isinstance(value, dict):
-        if _is_unquoted(value):
-            _note_unquoted(scope, value, path)
-            return
-        if "@pipe" not in value:
+        if note_unquoted(scope, value, path) or "@pipe" not in value:
             return
         if len(value) > 1:
             other = next(key for key in value if key != "@pipe")
@@ -120,17 +115,15 @@ def _check_resolved(scope: Scope, reader: Reader, rule: Any, path: Path) -> None
         _Reference(scope, reader, rule, path, parts).check()
 
 
-def _is_unquoted(value: Any) -> bool:
-    """`{a.output.data.x}` without quotes is YAML for a mapping of that key to nothing."""
+def note_unquoted(scope: Scope, value: Any, path: Path) -> bool:
+    """Note a reference without quotes, which YAML takes for a mapping of that key to nothing."""
     if not isinstance(value, dict) or len(value) != 1:
         return False
-    key, inner = next(iter(value.items()))
-    return inner is None and ("." in key or key.startswith("$"))
-
-
-def _note_unquoted(scope: Scope, value: dict[str, Any], path: Path) -> None:
-    name = next(iter(value))
+    name, inner = next(iter(value.items()))
+    if inner is not None or not ("." in name or name.startswith("$")):
+        return False
     scope.findings.error(path, f"a reference needs quotes: '{{{name}}}'")
+    return True
 
 
 class _Reference:

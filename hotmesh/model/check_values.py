@@ -9,7 +9,7 @@ from typing import Any
 
 from hotmesh.durations import parse as parse_duration
 from hotmesh.errors import DurationInvalid
-from hotmesh.model.check_refs import Reader, check_rule, is_rule
+from hotmesh.model.check_refs import Reader, check_rule, is_rule, note_unquoted
 from hotmesh.model.findings import Findings
 from hotmesh.model.marks import Path
 from hotmesh.model.scope import Scope
@@ -22,6 +22,8 @@ _SCHEMA_FAULT_MAX = 300
 
 def check_flag(scope: Scope, reader: Reader, value: Any, path: Path) -> None:
     """True, false or a rule; None is absent."""
+    if note_unquoted(scope, value, path):
+        return
     if value is not None and not isinstance(value, bool) and not is_rule(value):
         scope.findings.error(path, "must be true, false, a reference or a pipe")
     else:
@@ -30,6 +32,8 @@ def check_flag(scope: Scope, reader: Reader, value: Any, path: Path) -> None:
 
 def check_text(scope: Scope, reader: Reader, value: Any, path: Path) -> None:
     """A text or a rule; None is absent."""
+    if note_unquoted(scope, value, path):
+        return
     if value is not None and not isinstance(value, str) and not is_rule(value):
         quote = f"; put it in quotes: '{value}'" if isinstance(value, (int, float)) else ""
         scope.findings.error(path, f"must be text, a reference or a pipe{quote}")

@@ -146,8 +146,9 @@ def _app_of(value: Any, mark: Mark | None, name: str) -> dict[str, Any]:
             near = findings.near(key, ("app",)) or near
             hint = "; indent it below `app`" if key in _APP_KEYS else findings.near(key, ("app",))
             findings.error((key,), f"nothing but `app` stands at the top{hint}", key=True)
-    if "app" not in value and not near:
-        findings.error((), "`app` is missing: a model begins with 'app:'")
+    if "app" not in value:
+        if not near:
+            findings.error((), "`app` is missing: a model begins with 'app:'")
     elif not isinstance(value["app"], dict):
         findings.error(("app",), "`app` must be a mapping with id, version and graphs", key=True)
     if findings.errors:

@@ -165,9 +165,9 @@ class Resolver:
         self, value: Any, items: Any, mark: Mark | None, path: Path, here: _Here
     ) -> tuple[Any, Mark | None]:
         built: Any = {} if isinstance(value, dict) else []
-        moved = None
+        # What came from a mapping has no place, but files below it have.
+        moved = Mark(here.source.name, (-1, -1)) if mark is None else Mark(mark.file, mark.spot)
         if mark is not None:
-            moved = Mark(mark.file, mark.spot)
             moved.keys = mark.keys
         for key, child in items:
             spot = None if mark is None else mark.children.get(key)
@@ -179,9 +179,9 @@ class Resolver:
                 built[key] = new
             else:
                 built.append(new)
-            if moved is not None and (new_mark or spot) is not None:
-                moved.children[key] = new_mark or spot  # type: ignore[assignment]  # one of them is not None
-        return built, moved
+            if (at := new_mark or spot) is not None:
+                moved.children[key] = at
+        return built, moved if mark is not None or moved.children else None
 
     def _is_of_schema(self, ref: str, here: _Here) -> bool:
         if here.schema is None or not ref.startswith("#"):

@@ -147,10 +147,12 @@ class _Walk:
             return
         elif "type" not in value:
             self._findings.error(path, f"`type` is missing: one of {names}", key=True)
+        elif not isinstance(value["type"], str):
+            self._is(value["type"], str, "text", (*path, "type"))
         elif value["type"] not in tags:
             kind = value["type"]
-            hint = f"; use {_TYPES[kind]}" if isinstance(kind, str) and kind in _TYPES else ""
-            hint = hint or self._findings.near(str(kind), tags)
+            hint = f"; use {_TYPES[kind]}" if kind in _TYPES else ""
+            hint = hint or self._findings.near(kind, tags)
             self._findings.error(
                 (*path, "type"),
                 f"there is no activity type {kind!r:.100}{hint or f'; there are {names}'}",

@@ -10,15 +10,19 @@ class Delivery:
 
     Attributes:
         stream, id: Where it lies.
-        payload: Its one field, None when the entry has lost it (deleted under us) or never had it.
+        payload: Its field `p`, None when the entry has lost it (deleted under us) or never had it.
+        extra: Its field `d`, which few entries have, or None.
         count: Deliveries so far, this one included; 1 for one read the first time. A poison guard,
             not an attempt counter.
     """
 
-    __slots__ = ("count", "id", "payload", "stream")
+    __slots__ = ("count", "extra", "id", "payload", "stream")
 
-    def __init__(self, stream: str, id: bytes, payload: bytes | None, count: int = 1) -> None:
-        self.stream, self.id, self.payload, self.count = stream, id, payload, count
+    def __init__(
+        self, stream: str, id: bytes, payload: bytes | None, extra: bytes | None = None
+    ) -> None:
+        self.stream, self.id, self.payload, self.extra = stream, id, payload, extra
+        self.count = 1
 
     def __repr__(self) -> str:
         return f"Delivery({self.stream}, {self.id.decode()}, count={self.count})"
@@ -31,11 +35,13 @@ def parse(stream: str, entries: list[Any]) -> list[Delivery]:
         if entry is None:
             continue
         id, fields = entry
-        payload = None
+        payload = extra = None
         if isinstance(fields, list):
             for i in range(0, len(fields), 2):
                 if fields[i] == b"p":
                     payload = fields[i + 1]
+                elif fields[i] == b"d":
+                    extra = fields[i + 1]
         assert isinstance(id, bytes)
-        deliveries.append(Delivery(stream, id, payload))
+        deliveries.append(Delivery(stream, id, payload, extra))
     return deliveries

@@ -15,17 +15,27 @@ from msgspec import Raw
 
 from hotmesh.core import (
     Append,
+    Count,
     Effect,
     Expire,
     FieldsDrop,
     FieldsSet,
+    Hear,
     Publish,
+    Tell,
     TimerDrop,
     TimerSet,
+    Unhear,
 )
 from hotmesh.store.keys import Keys, Partition
 
 PUBLISH_BYTES_MAX = 1024
+
+EARLY_MAX = 1_000
+"""Signals that may wait for one hook; more are refused."""
+
+RECEIPT_MS = 600_000
+"""How long a repeated sending of a signal is recognised."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -92,5 +102,40 @@ class Command:
                 return ["expire", after_ms]
             case FieldsDrop(names=names):
                 return ["drop", *names]
+            case Hear() | Unhear() | Tell():
+                return self._signal_op(partition, effect)
+            case Count():
+                return self._count_op(partition, effect)
             case _:
                 assert_never(effect)
+
+    def _signal_op(self, partition: Partition, effect: Hear | Unhear | Tell) -> list[Any]:
+        waiters = self.key(partition.waiters(effect.topic, effect.key))
+        if isinstance(effect, Unhear):
+            return ["unhear", waiters, text(effect.waiter)]
+        early = self.key(partition.early(effect.topic, effect.key))
+        where = [waiters, early, self.key(partition.engine), self.key(partition.outbox)]
+        here = str(partition.number)
+        if isinstance(effect, Hear):
+            return ["hear", *where, here, text(effect.waiter)]
+        receipt = self.key(partition.receipt(effect.rid))
+        closes = "1" if effect.closes else "0"
+        signal = text(effect.signal)
+        limits = [effect.pending_ms, RECEIPT_MS, EARLY_MAX]
+        return ["tell", *where, receipt, here, signal, closes, *limits]
+
+    def _count_op(self, partition: Partition, effect: Count) -> list[Any]:
+        sums = [x for name, amount in effect.sums.items() for x in (name, _decimal(amount))]
+        values = [
+            x
+            for path, value in effect.values.items()
+            for x in (self.key(partition.stats(effect.name, "v", path)), _decimal(value))
+        ]
+        indexes = [self.key(partition.stats(effect.name, "i", facet)) for facet in effect.indexes]
+        position = self.key(partition.stats(effect.name, "s", ""))
+        return ["count", effect.jid, effect.keep_ms, position, sums, values, indexes]
+
+
+def _decimal(value: float) -> str:
+    """A number as the server's commands read it."""
+    return repr(value) if isinstance(value, float) else str(value)

@@ -7,18 +7,21 @@ that a user names can move a slot or meet a glob.
 
 from __future__ import annotations
 
-from hotmesh.ids import escape, partition_of
+from hotmesh.ids import derive, escape, partition_of
 
 GROUP_ENGINE = "engine"
 GROUP_WORKER = "worker"
+
+SHORT_MAX = 200
 
 
 class Partition:
     """Keys of one partition."""
 
-    __slots__ = ("dead", "engine", "outbox", "prefix", "timers", "version")
+    __slots__ = ("dead", "engine", "number", "outbox", "prefix", "timers", "version")
 
     def __init__(self, namespace: str, app_id: str, number: int) -> None:
+        self.number = number
         self.prefix = f"{namespace}:{{{app_id}/{number}}}:"
         self.engine = self.prefix + "s"
         self.timers = self.prefix + "t"
@@ -31,6 +34,28 @@ class Partition:
 
     def worker(self, topic: str) -> str:
         return f"{self.prefix}s:{topic}"
+
+    def waiters(self, topic: str, key: str) -> str:
+        """Hooks that wait for a signal, the longest first."""
+        return f"{self.prefix}h:{topic}:{_short(key)}"
+
+    def early(self, topic: str, key: str) -> str:
+        """Signals that came before their hook."""
+        return f"{self.prefix}e:{topic}:{_short(key)}"
+
+    def receipt(self, rid: str) -> str:
+        """That a signal was sent."""
+        return f"{self.prefix}q:{_short(rid)}"
+
+    def stats(self, name: str, kind: str, what: str) -> str:
+        """Statistics: kind `s` sums, `v` values of a path, `i` an index."""
+        return f"{self.prefix}i:{name}:{kind}:{_short(what)}"
+
+
+def _short(text: str) -> str:
+    """Text that a user chose, as a part of a key: escaped, and digested when it is long."""
+    escaped = escape(text)
+    return escaped if len(escaped) <= SHORT_MAX else f"~{derive(text)}"
 
 
 class Keys:

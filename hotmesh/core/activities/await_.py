@@ -5,7 +5,8 @@ only start it).
 from __future__ import annotations
 
 from hotmesh.compiler import Node
-from hotmesh.core.activities.waiting import begin, input_of, topic_of
+from hotmesh.core import waits
+from hotmesh.core.activities.waiting import input_of, topic_of
 from hotmesh.core.context import build
 from hotmesh.core.legs import take
 from hotmesh.core.start import job_id_of
@@ -37,8 +38,9 @@ def enter(turn: Turn, node: Node, dad: str) -> None:
     trace = turn.trace_of(node, dad)
     start = ChildStart(jid, topic, turn.program.version, raw, job.jid, node.id, dad, trace, answer)
     turn.append_to_job(jid, start)
-    if answer:
-        begin(turn, node, dad)
-        return
     leg = Leg(OPEN, 0, turn.env.now_ms, turn.env.now_ms)
-    take(turn, node, dad, leg, data={"job_id": jid})
+    if answer:
+        waits.begin(turn, node, dad, leg)
+        leg.key = jid
+    else:
+        take(turn, node, dad, leg, data={"job_id": jid})

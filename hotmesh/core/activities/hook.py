@@ -1,7 +1,5 @@
-"""`hook`: pass straight through, or wait for a timer (`sleep`).
-
-Waiting for a signal comes with the model language's second part; the compiler refuses such a model
-until then.
+"""`hook`: wait for a signal or a timer, whichever comes first; with neither, pass straight
+through.
 """
 
 from __future__ import annotations
@@ -9,65 +7,57 @@ from __future__ import annotations
 from typing import Any
 
 from hotmesh.compiler import Node
-from hotmesh.core.activities.waiting import begin
-from hotmesh.core.context import build
-from hotmesh.core.effects import TimerSet
-from hotmesh.core.legs import OK, choose, follow
+from hotmesh.core import signals, waits
+from hotmesh.core.activities.passing import output_of, pass_on
+from hotmesh.core.context import build, generation_of
 from hotmesh.core.state import OPEN, Leg
-from hotmesh.core.turn import Turn, close
+from hotmesh.core.turn import Turn
+from hotmesh.durations import parse
 from hotmesh.errors import MappingError
-from hotmesh.mapping import plain
-from hotmesh.messages import Wake, encode_entry
 
 
 def enter(turn: Turn, node: Node, dad: str) -> None:
-    """Leg 1. A pass-through hook ends here; a sleeping one sets its timer."""
+    """Leg 1. Its job maps apply when it wakes, not when it begins to wait."""
     leg = Leg(OPEN, 0, turn.env.now_ms, turn.env.now_ms)
     context = build(turn.job, node, dad, leg=leg)
     sleep_ms = _sleep_ms(turn, node, context)
-    if sleep_ms <= 0:
-        _pass(turn, node, dad, leg, context)
-        return
-    output, mapped = _maps(turn, node, context)
-    entry = encode_entry(Wake(turn.job.jid, node.id, dad, turn.program.version, "sleep"))
+    if node.listens is None and sleep_ms <= 0:
+        pass_on(turn, node, dad, leg, context)
+    else:
+        _wait(turn, node, dad, leg, context, sleep_ms)
+
+
+def enter_again(turn: Turn, node: Node, base: str, leg: Leg) -> None:
+    """A cycle has come back to a hook that waits: it waits again, in a new generation."""
+    leg.turn += 1
+    context = build(turn.job, node, generation_of(base, leg.generation), leg=leg)
+    _wait(turn, node, base, leg, context, _sleep_ms(turn, node, context))
+
+
+def _wait(
+    turn: Turn, node: Node, base: str, leg: Leg, context: dict[str, Any], sleep_ms: int
+) -> None:
+    key = ""
+    if node.listens is not None:
+        key = signals.key_of(
+            node.listens, context, turn.env, f"'expected' of the hook rule of activity {node.id!r}"
+        )
+    output = output_of(turn, node, context)
     if output is not None:
-        turn.set_output(node, dad, output)
-    turn.merge_data(node, mapped)
-    turn.effects.append(TimerSet(entry, sleep_ms))
-    begin(turn, node, dad)
-
-
-def _pass(turn: Turn, node: Node, dad: str, leg: Leg, context: dict[str, Any]) -> None:
-    following, _ = choose(turn, node, context, OK)
-    output, mapped = _maps(turn, node, context)
-    if output is not None:
-        turn.set_output(node, dad, output)
-    turn.merge_data(node, mapped)
-    leg.code = OK
-    close(leg, turn.env.now_ms, reentrant=node.plan.reentrant)
-    follow(turn, node, dad, dad, leg, following, open_units=-1)
-
-
-def _maps(turn: Turn, node: Node, context: dict[str, Any]) -> tuple[Any, Any]:
-    output = plain(node.output(context, turn.env)) if node.output is not None else None
-    if output is not None:
-        context["$self"]["output"]["data"] = output
-    mapped = plain(node.job(context, turn.env)) if node.job is not None else None
-    return output, mapped
+        turn.set_output(node, base, output)
+    waits.begin(turn, node, base, leg, sleep_ms=max(0, sleep_ms), key=key)
 
 
 def _sleep_ms(turn: Turn, node: Node, context: dict[str, Any]) -> int:
-    """Milliseconds to sleep; 0 to pass through: no `sleep`, or one that is no positive number."""
+    """Milliseconds to sleep; 0 for no `sleep`, or one that is no positive number."""
     if node.sleep is None:
         return 0
     value = node.sleep(context, turn.env)
-    if isinstance(value, str):
-        from hotmesh.durations import parse
-
-        try:
+    try:
+        if isinstance(value, str):
             return parse(value)
-        except ValueError as exc:
-            raise MappingError(f"sleep of activity {node.id!r}: {exc}") from exc
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
-        return round(value * 1000)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+            return parse(value)
+    except ValueError as exc:
+        raise MappingError(f"sleep of activity {node.id!r}: {exc}") from exc
     return 0

@@ -1,6 +1,4 @@
-"""What activities share that send something out and wait: resolve a topic, map the input, open
-the leg.
-"""
+"""What activities share that send something out and wait: resolve a topic, map the input."""
 
 from __future__ import annotations
 
@@ -9,13 +7,11 @@ from typing import Any
 from msgspec import Raw
 
 from hotmesh.compiler import Node
-from hotmesh.core.effects import TimerDrop, TimerSet
-from hotmesh.core.state import OPEN, Leg
 from hotmesh.core.turn import Turn
 from hotmesh.errors import MappingError
 from hotmesh.ids import check_topic
 from hotmesh.mapping import plain
-from hotmesh.messages import EMPTY, Wake, encode_entry
+from hotmesh.messages import EMPTY
 from hotmesh.payload import encode
 
 
@@ -44,23 +40,3 @@ def input_of(turn: Turn, node: Node, context: dict[str, Any]) -> tuple[Any, Raw]
         node.check_input(data, f"the input of activity {node.id!r}")
     what = f"the input of activity {node.id!r}"
     return data, encode(data, what=what, bytes_max=turn.limits.payload_bytes_max)
-
-
-def begin(turn: Turn, node: Node, dad: str) -> None:
-    """Open the leg, with its time limit."""
-    now_ms = turn.env.now_ms
-    leg = Leg(OPEN, 0, now_ms, now_ms)
-    turn.set_leg(node, dad, leg)
-    turn.note("leg.began", node, dad, leg=leg)
-    if node.timeout_ms:
-        turn.effects.append(TimerSet(_deadline(turn, node, dad), node.timeout_ms))
-
-
-def end_timeout(turn: Turn, node: Node, base: str) -> None:
-    """Take the time limit back; the answer has come."""
-    if node.timeout_ms:
-        turn.effects.append(TimerDrop(_deadline(turn, node, base)))
-
-
-def _deadline(turn: Turn, node: Node, base: str) -> bytes:
-    return encode_entry(Wake(turn.job.jid, node.id, base, turn.program.version, "timeout"))

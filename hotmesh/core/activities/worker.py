@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from hotmesh.compiler import Node
-from hotmesh.core.activities.waiting import begin, input_of, topic_of
+from hotmesh.core import waits
+from hotmesh.core.activities.waiting import input_of, topic_of
 from hotmesh.core.context import build
 from hotmesh.core.effects import Append
+from hotmesh.core.state import OPEN, Leg
 from hotmesh.core.turn import Turn
 from hotmesh.messages import Work, encode_entry
 
@@ -29,4 +31,5 @@ def enter(turn: Turn, node: Node, dad: str) -> None:
         node.timeout_ms,
     )
     turn.effects.append(Append("worker", topic, encode_entry(work)))
-    begin(turn, node, dad)
+    now_ms = turn.env.now_ms
+    waits.begin(turn, node, dad, Leg(OPEN, 0, now_ms, now_ms))

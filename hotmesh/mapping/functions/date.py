@@ -88,7 +88,7 @@ def get_time(d: Any) -> float:
 def get_timezone_offset(env: Env, d: Any) -> float:
     """Minutes by which the local clock is behind UTC."""
     ms = _moment(d)
-    return -local_offset_ms(int(ms), env.tz) // 60_000 if ms == ms else math.nan
+    return int(-local_offset_ms(int(ms), env.tz) / 60_000) if ms == ms else math.nan
 
 
 def now(env: Env) -> int:

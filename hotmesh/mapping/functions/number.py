@@ -102,6 +102,10 @@ def _significant(value: float, count: int) -> tuple[str, int]:
     """So many digits of a positive number, and the exponent of the first."""
     exponent = digits_of(value)[1] - 1
     digits = str(_rounded(value, count - 1 - exponent))
+    if len(digits) < count:
+        # The shortest digits round up to a power of ten that the exact value does not reach.
+        exponent -= 1
+        digits = str(_rounded(value, count - 1 - exponent))
     return (digits, exponent) if len(digits) == count else (digits[:count], exponent + 1)
 
 

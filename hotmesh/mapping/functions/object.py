@@ -43,13 +43,16 @@ def from_entries(env: Env, pairs: Any) -> dict[str, Any]:
 
 
 def assign(env: Env, target: Any = UNDEFINED, *sources: Any) -> Any:
+    result = target
     if not is_object(target):
-        # A scalar would come back boxed; what shows of the box is its units, if it is text.
-        target = dict(own.pairs_of(target))
+        # A scalar comes back boxed; what shows of the box is its units, if it is text.
+        result = dict(own.pairs_of(target))
     for source in sources:
         for key, value in own.pairs_of(source):
-            own.assign(target, key, value, env.marks)
-    return target
+            if isinstance(target, str) and target and own.attributes(target, key, None):
+                raise WrongType("the units of a text can't be assigned to")
+            own.assign(result, key, value, env.marks)
+    return result
 
 
 def get(env: Env, o: Any = UNDEFINED, k: Any = UNDEFINED) -> Any:

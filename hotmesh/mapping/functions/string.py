@@ -9,6 +9,7 @@ from typing import Any, Final
 from hotmesh.mapping.env import STEPS_MAX, Env
 from hotmesh.mapping.javascript import UNDEFINED, OutOfRange, is_nullish, to_number, to_string
 from hotmesh.mapping.javascript.numbers import clamped, to_integer
+from hotmesh.mapping.javascript.objects import allow_elements
 from hotmesh.mapping.javascript.sequences import (
     includes,
     index_of,
@@ -60,8 +61,12 @@ def split(s: Any, separator: Any = UNDEFINED) -> list[str]:
     text = text_of(s)
     if separator is UNDEFINED:
         return [text]
-    between = to_string(separator)
-    return text.split(between) if between else list(units(text))
+    row, between = units(text), units(to_string(separator))
+    allow_elements(row.count(between) + 1)
+    if not between:
+        return list(row)
+    parts = row.split(between)
+    return parts if row is text else [paired(part) for part in parts]
 
 
 def to_lower_case(s: Any) -> str:

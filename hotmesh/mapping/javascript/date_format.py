@@ -54,62 +54,61 @@ class Figures(NamedTuple):
     joint: str
 
 
-_LANGUAGES: Final = {
-    "en-US": Figures("mdy", "/", False, ", "),
+_AMERICAN: Final = Figures("mdy", "/", False, ", ")
+_GERMAN: Final = Figures("dmy", ".", False, ", ")
+_FRENCH: Final = Figures("dmy", "/", True, " ")
+_LOCALES: Final = {
+    "en-US": _AMERICAN,
+    "en": _AMERICAN,
     "en-GB": Figures("dmy", "/", True, ", "),
-    "de": Figures("dmy", ".", False, ", "),
-    "fr": Figures("dmy", "/", True, " "),
-    "es": Figures("dmy", "/", False, ", "),
-    "it": Figures("dmy", "/", False, ", "),
-    "nl": Figures("dmy", "-", False, ", "),
-    "sv": Figures("ymd", "-", True, " "),
+    "de": _GERMAN,
+    "de-DE": _GERMAN,
+    "fr": _FRENCH,
+    "fr-FR": _FRENCH,
 }
+_WITH_WEEKDAY: Final = (
+    {"weekday"},
+    {"weekday", "month", "day"},
+    {"weekday", "year", "month", "day"},
+)
 
 
 def localized(ms: float, locale: Any, options: Any, zone: str, defaults: str) -> str:
     """A moment as text for people.
 
     Args:
-        locale: A language tag, an array of them of which the first known one counts, or undefined
-            for `en-US`.
+        locale: A language tag, an array whose first tag counts, or undefined for `en-US`.
         options: An object as `Intl.DateTimeFormat` takes it, or undefined.
         zone: The zone unless the options name another.
         defaults: `date`, `time` or `all`: what is shown when the options name no field of that
             kind.
     """
-    language = _language(locale)
+    style = _style(locale)
     chosen = _options(options)
     _check_zone(chosen, zone)
+    wanted = _wanted(chosen, defaults)
     if ms != ms:
         return "Invalid Date"
-    wanted = _wanted(chosen, defaults)
     at = fields_of(local_ms(ms, chosen.get("timeZone", zone)))
-    date, time = _date(at, wanted, language), _time(at, wanted, chosen, language)
+    date, time = _date(at, wanted, style), _time(at, wanted, chosen, style)
     if not date or not time:
         return date or time
-    spelled = language == "en-US" and wanted.get("month") == "long"
-    return f"{date} at {time}" if spelled else date + _LANGUAGES[language].joint + time
+    spelled = style is _AMERICAN and wanted.get("month") == "long"
+    return f"{date} at {time}" if spelled else date + style.joint + time
 
 
-def _language(locale: Any) -> str:
-    if locale is UNDEFINED:
-        return "en-US"
+def _style(locale: Any) -> Figures:
+    if locale is UNDEFINED or locale == []:
+        return _AMERICAN
     tags = locale if isinstance(locale, list) else [locale]
     for tag in tags:
         if not isinstance(tag, str):
             raise WrongType(f"a locale is a language tag such as 'en-US', not {kind(tag)}")
         if not _TAG.fullmatch(tag):
             raise OutOfRange("a locale is a language tag such as 'en-US'")
-    for tag in tags:
-        for known in (tag, tag.split("-")[0]):
-            if known in _LANGUAGES:
-                return str(known)
-        if tag.split("-")[0] == "en":
-            return "en-US"
-    if not tags:
-        return "en-US"
-    known = ", ".join(_LANGUAGES)
-    raise OutOfRange(f"dates can be written for the locales {known} only")
+    if tags[0] not in _LOCALES:
+        raise OutOfRange(f"dates can be written for {', '.join(_LOCALES)} only")
+    return _LOCALES[tags[0]]
 
 
 def _options(options: Any) -> dict[str, Any]:
@@ -149,6 +148,8 @@ def _check_zone(chosen: dict[str, Any], zone: str) -> None:
 def _wanted(chosen: dict[str, Any], defaults: str) -> dict[str, str]:
     """The fields to show and how, from options, styles and defaults."""
     date_style, time_style = chosen.get("dateStyle"), chosen.get("timeStyle")
+    if (date_style and defaults == "time") or (time_style and defaults == "date"):
+        raise WrongType("dateStyle has no place in a time, and timeStyle none in a date")
     if date_style or time_style:
         wanted = dict(_STYLES[date_style]) if date_style else {}
         if time_style:
@@ -167,10 +168,20 @@ def _wanted(chosen: dict[str, Any], defaults: str) -> dict[str, str]:
     return wanted
 
 
-def _date(at: Fields, wanted: dict[str, str], language: str) -> str:
-    style = _LANGUAGES[language]
+def _check_fields(fields: set[str]) -> None:
+    """Refuse combinations for which no language has a pattern: ICU then lists them in brackets."""
+    dates, times = fields & {*DATE_FIELDS}, fields & {*TIME_FIELDS}
+    odd = {"year", "day"} <= dates and "month" not in dates
+    odd = odd or ("weekday" in dates and dates not in _WITH_WEEKDAY)
+    odd = odd or (dates == {"weekday"} and bool(times))
+    if odd or ({"hour", "second"} <= times and "minute" not in times):
+        raise OutOfRange("this combination of fields can't be written; add the field between them")
+
+
+def _date(at: Fields, wanted: dict[str, str], style: Figures) -> str:
+    _check_fields(set(wanted))
     month = wanted.get("month")
-    if language != "en-US" and (month in ("long", "short", "narrow") or "weekday" in wanted):
+    if style is not _AMERICAN and (month in ("long", "short", "narrow") or "weekday" in wanted):
         raise OutOfRange("names of months and weekdays are known for the locale en-US only")
     weekday = _name(WEEKDAYS[at.weekday], wanted["weekday"]) if "weekday" in wanted else ""
     day = _figure(at.day, wanted["day"], style.padded) if "day" in wanted else ""
@@ -190,23 +201,26 @@ def _date(at: Fields, wanted: dict[str, str], language: str) -> str:
     return ", ".join(part for part in (weekday, date) if part)
 
 
-def _time(at: Fields, wanted: dict[str, str], chosen: dict[str, Any], language: str) -> str:
+def _time(at: Fields, wanted: dict[str, str], chosen: dict[str, Any], style: Figures) -> str:
     parts = [name for name in TIME_FIELDS if name in wanted]
-    if not parts:
-        return ""
-    cycle = chosen.get("hourCycle", "h12" if language == "en-US" else "h23")
+    american = style is _AMERICAN
+    cycle = chosen.get("hourCycle", "h12" if american else "h23")
     if "hour12" in chosen:
-        cycle = "h12" if chosen["hour12"] else ("h24" if language == "en-US" else "h23")
-    hours = {"h11": at.hour % 12, "h12": at.hour % 12 or 12, "h23": at.hour, "h24": at.hour or 24}[
-        cycle
-    ]
+        cycle = "h12" if chosen["hour12"] else ("h24" if american else "h23")
+    hours = {
+        "h11": at.hour % 12,
+        "h12": at.hour % 12 or 12,
+        "h23": at.hour,
+        "h24": at.hour or 24,
+    }[cycle]
     padded = cycle in ("h23", "h24")
     texts = []
     for name in parts:
         if name == "hour":
             texts.append(_figure(hours, wanted["hour"], padded))
         else:
-            texts.append(_figure(getattr(at, name), wanted[name], len(parts) > 1))
+            # Alone, minutes and seconds are never padded; beside other fields they always are.
+            texts.append(f"{getattr(at, name):02d}" if len(parts) > 1 else str(getattr(at, name)))
     half = (" PM" if at.hour > 11 else " AM") if "hour" in wanted and not padded else ""
     return ":".join(texts) + half
 

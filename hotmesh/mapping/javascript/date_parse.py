@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from hotmesh.mapping.javascript.dates import MONTHS, clipped, ms_of_parts, utc_ms
+from hotmesh.mapping.javascript.text import WHITESPACE
 
 STRICT: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{3})?Z)?",
@@ -18,14 +19,18 @@ STRICT: Final = re.compile(
 
 _ISO: Final = re.compile(
     r"(?P<year>\d{4}|[+-]\d{6})(?:-(?P<month>\d\d)(?:-(?P<day>\d\d))?)?"
-    r"(?P<time>T(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,100}))?)?"
-    r"(?P<zone>Z|[+-]\d\d:\d\d)?)?",
+    r"(?P<time>T(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.(?P<fraction>\d{1,100}))?)?"
+    r"(?P<zone>Z|[+-]\d\d:?\d\d)?)?",
     re.ASCII,
 )
 
+_SIGNED_YEAR: Final = re.compile(r"[+-]\d{6}(?!\d)", re.ASCII)
 _TOKEN: Final = re.compile(
-    r"(?P<number>\d+)|(?P<word>[A-Za-z]+)|(?P<comment>\()|(?P<sign>[^\w()])", re.ASCII
+    rf"(?P<number>[0-9]+)|(?P<word>[^\x00-@{WHITESPACE}]+)|(?P<comment>\()|(?P<sign>[+-])|(?P<other>.)",
+    re.DOTALL,
 )
+_OFFSET: Final = re.compile(r"(\d{1,2}):(\d{1,2})(?!\d)|(\d{1,2})(\d\d)?(?!\d)", re.ASCII)
+_FRACTION: Final = re.compile(r"\.(\d+)", re.ASCII)
 
 _ZONES: Final = {
     "utc": 0, "gmt": 0, "ut": 0, "z": 0, "est": -5, "edt": -4, "cst": -6, "cdt": -5, "mst": -7,
@@ -63,9 +68,9 @@ def _ms_of_iso(found: re.Match[str], zone: str) -> float:
         return clipped(utc_ms(local, zone))
     shift = found["zone"]
     if shift and shift != "Z":
-        if int(shift[1:3]) > 23 or int(shift[4:]) > 59:
+        if int(shift[1:3]) > 23 or int(shift[-2:]) > 59:
             return math.nan
-        minutes = int(shift[1:3]) * 60 + int(shift[4:])
+        minutes = int(shift[1:3]) * 60 + int(shift[-2:])
         local -= (minutes if shift[0] == "+" else -minutes) * 60_000
     return clipped(local)
 
@@ -75,18 +80,18 @@ class _Refused(Exception):
 
 
 class _Free:
-    """Reads numbers, names of months, a time, am or pm, and a zone in any order that V8 would
-    accept.
+    """Reads numbers, names of months, a time, am or pm, and a zone in the orders that V8
+    accepts.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self.at = 0
         self.days: list[int] = []
         self.month: int | None = None
         self.times: list[int] = []
         self.times_open = False
         self.afternoon: bool | None = None
-        self.zone_sign = 0
         self.zone_minutes: int | None = None
 
     def ms(self, zone: str) -> float:
@@ -101,91 +106,94 @@ class _Free:
             return clipped(utc_ms(local, zone))
         return clipped(local - self.zone_minutes * 60_000)
 
-    def _read(self) -> None:
-        position = 0
-        while position < len(self.text):
-            found = _TOKEN.match(self.text, position)
-            if not found:
-                raise _Refused
-            position = found.end()
-            if found["number"]:
-                position = self._number(found["number"], position)
-            elif found["word"]:
-                self._word(found["word"].lower(), self.text[position : position + 1])
-            elif found["comment"]:
-                position = self._past_comment(position)
-            elif found["sign"] in "+-" and (self.zone_minutes is not None or self.times):
-                self.zone_sign = -1 if found["sign"] == "-" else 1
-                self.zone_minutes = self.zone_minutes or 0
+    def _skip(self, char: str) -> bool:
+        found = self.text.startswith(char, self.at)
+        self.at += found
+        return found
 
-    def _number(self, digits: str, position: int) -> int:
-        """Take a number for a part of the zone, the time or the date; gives where reading goes
-        on.
-        """
-        after = self.text[position : position + 1]
-        value = int(digits[:9])
-        if self.zone_sign:
-            hours, minutes = (value, 0) if len(digits) <= 2 else divmod(value, 100)
-            if after == ":" and self.text[position + 1 : position + 3].isdigit():
-                minutes, position = int(self.text[position + 1 : position + 3]), position + 3
-            self.zone_minutes, self.zone_sign = self.zone_sign * (hours * 60 + minutes), 0
-        elif after == ":" and len(self.times) < 2:
+    def _read(self) -> None:
+        year = _SIGNED_YEAR.match(self.text)
+        if year:
+            self.days.append(int(year[0]))
+            self.at = year.end()
+            self._skip("-")
+        while self.at < len(self.text):
+            found = _TOKEN.match(self.text, self.at)
+            assert found is not None  # the last alternative takes anything
+            self.at = found.end()
+            if found["number"]:
+                self._number(int(found["number"][:9]))
+            elif found["word"]:
+                self._word(found["word"].lower())
+            elif found["comment"]:
+                self._comment()
+            elif found["sign"] and (self.zone_minutes == 0 or self.times):
+                self._offset(-1 if found["sign"] == "-" else 1)
+            elif found[0] in "+-)" and (self.days or self.times):
+                raise _Refused
+
+    def _number(self, value: int) -> None:
+        """Take a number for a part of the time or of the date."""
+        if self._skip(":"):
+            if len(self.times) > 1:
+                raise _Refused
             self.times.append(value)
             self.times_open = True
-            position += 1
         elif self.times_open:
             self.times.append(value)
             self.times_open = False
-            fraction = re.match(r"\.(\d+)", self.text[position:])
+            fraction = _FRACTION.match(self.text, self.at)
             if fraction and len(self.times) == 3:
                 self.times.append(int(fraction[1].ljust(3, "0")[:3]))
-                position += fraction.end()
+                self.at = fraction.end()
+            after = self.text[self.at : self.at + 1]
+            if after and after not in WHITESPACE + "Zz+-":
+                raise _Refused
         elif len(self.days) < 3:
             self.days.append(value)
+            self._skip("-")
         else:
             raise _Refused
-        return position
 
-    def _word(self, word: str, after: str) -> None:
-        short = word[:3]
-        if short in _MONTHS:
-            self.month = _MONTHS[short]
+    def _offset(self, sign: int) -> None:
+        found = _OFFSET.match(self.text, self.at)
+        if not found:
+            raise _Refused
+        self.at = found.end()
+        hours, minutes = int(found[1] or found[3]), int(found[2] or found[4] or 0)
+        self.zone_minutes = sign * (hours * 60 + minutes)
+
+    def _word(self, word: str) -> None:
+        if word[:3] in _MONTHS:
+            self.month = _MONTHS[word[:3]]
+            self._skip("-")
         elif word in ("am", "pm") and self.times:
             self.afternoon = word == "pm"
-        elif short in _ZONES and (self.days or self.times):
-            self.zone_minutes = _ZONES[short] * 60
-        elif word == "t" and self.days and not self.times:
-            pass
-        elif self.days or self.times or after.isdigit():
+        elif word in _ZONES and (self.days or self.times):
+            self.zone_minutes = _ZONES[word] * 60
+        elif self.days or self.times or self.text[self.at : self.at + 1].isdigit():
             # Words that mean nothing may only stand before the first number, and apart from it.
             raise _Refused
 
-    def _past_comment(self, position: int) -> int:
+    def _comment(self) -> None:
         depth = 1
-        while position < len(self.text) and depth:
-            depth += {"(": 1, ")": -1}.get(self.text[position], 0)
-            position += 1
-        return position
+        while self.at < len(self.text) and depth:
+            depth += {"(": 1, ")": -1}.get(self.text[self.at], 0)
+            self.at += 1
 
     def _date(self) -> tuple[int, int, int]:
+        """Year, month and day. Parts that are missing count as 1, and years below 100 as recent."""
         if not self.days:
             raise _Refused
         first, second, third = (*self.days, 1, 1)[:3]
-        is_day = 1 <= first <= 31
+        day_first = 1 <= first <= 31
         if self.month is None:
-            year, month, day = (third, first, second) if is_day else (first, second, third)
-        elif len(self.days) == 1:
-            year, month, day = 2001, self.month, first
+            year, month, day = (third, first, second) if day_first else (first, second, third)
         else:
-            year, month, day = (
-                (second, self.month, first) if is_day else (first, self.month, second)
-            )
-        if self.month is None and is_day and len(self.days) < 3:
-            year = 2001
-        if year < 50:
-            year += 2000
-        elif year < 100:
-            year += 1900
+            year, day = (second, first) if day_first else (first, second)
+            month = self.month
+        if 0 <= year < 100:
+            year += 2000 if year < 50 else 1900
         if not (1 <= month <= 12 and 1 <= day <= 31):
             raise _Refused
         return year, month, day
@@ -193,7 +201,7 @@ class _Free:
     def _time(self) -> tuple[int, int, int, int]:
         hour, minute, second, milli = (*self.times, 0, 0, 0, 0)[:4]
         if self.afternoon is not None:
-            if not 1 <= hour <= 12:
+            if hour > 12:
                 raise _Refused
             hour = hour % 12 + 12 * self.afternoon
         midnight = hour == 24 and not (minute or second or milli)

@@ -159,7 +159,7 @@ def date_text(ms: float, zone: str) -> str:
     if ms != ms:
         return "Invalid Date"
     at = fields_of(local_ms(ms, zone))
-    year = f"{at.year:04d}" if at.year >= 0 else f"{at.year:07d}"
+    year = f"{at.year:04d}" if at.year >= 0 else f"{at.year:05d}"
     return f"{WEEKDAYS[at.weekday][:3]} {MONTHS[at.month][:3]} {at.day:02d} {year}"
 
 

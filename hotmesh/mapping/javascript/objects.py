@@ -75,23 +75,18 @@ def keys_of(value: Any) -> list[str]:
     """The keys that a loop over the value sees."""
     if isinstance(value, dict):
         return ordered([key if isinstance(key, str) else str(key) for key in value])
-    if isinstance(value, (list, str)):
-        return [
-            str(index)
-            for index in range(len(units(value)) if isinstance(value, str) else len(value))
-        ]
-    return []
+    return [key for key, _ in pairs_of(value)]
 
 
 def pairs_of(value: Any) -> Iterator[tuple[str, Any]]:
     """Keys and values in key order; what is no object, array or text has none."""
     if isinstance(value, dict):
         return ((key, value.get(key, UNDEFINED)) for key in keys_of(value))
-    if isinstance(value, str):
-        return ((str(index), unit) for index, unit in enumerate(units(value)))
-    if isinstance(value, list):
-        return ((str(index), item) for index, item in enumerate(list(value)))
-    return iter(())
+    if not isinstance(value, (str, list)):
+        return iter(())
+    row = units(value) if isinstance(value, str) else value.copy()
+    allow_elements(len(row))
+    return ((str(index), item) for index, item in enumerate(row))
 
 
 def names_of(value: Any, marks: Marks | None) -> list[str]:

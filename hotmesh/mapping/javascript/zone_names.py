@@ -83,6 +83,7 @@ _PAIRS: Final = {
     ("Australian Eastern Standard Time", "Australian Eastern Daylight Time"): (
         "Australia/Sydney Australia/Melbourne Australia/Brisbane Australia/Hobart"
     ),
+    ("Lord Howe Standard Time", "Lord Howe Daylight Time"): "Australia/Lord_Howe",
     ("New Zealand Standard Time", "New Zealand Daylight Time"): "Pacific/Auckland",
     ("West Africa Standard Time", "West Africa Summer Time"): "Africa/Lagos",
     ("Central Africa Time", "Central Africa Time"): "Africa/Harare Africa/Maputo Africa/Kigali",

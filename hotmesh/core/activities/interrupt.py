@@ -1,0 +1,59 @@
+"""`interrupt`: end a job before its time, this one or another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hotmesh.compiler import Node
+from hotmesh.core import ending
+from hotmesh.core.activities.passing import maps, pass_on
+from hotmesh.core.context import build
+from hotmesh.core.legs import OK
+from hotmesh.core.state import DONE, OPEN, Leg
+from hotmesh.core.turn import Turn
+from hotmesh.durations import parse
+from hotmesh.errors import MappingError
+from hotmesh.ids import check_job_id
+from hotmesh.mapping import UNDEFINED
+from hotmesh.messages import Interrupt
+
+
+def enter(turn: Turn, node: Node, dad: str) -> None:
+    """End this job, or order the end of another and pass on."""
+    leg = Leg(OPEN, 0, turn.env.now_ms, turn.env.now_ms)
+    context = build(turn.job, node, dad, leg=leg)
+    target = node.option("target", context, turn.env)
+    if target is UNDEFINED:
+        raise MappingError(f"target of interrupt {node.id!r} resolved to nothing")
+    job_id = turn.job.jid if target is None else check_job_id(target)
+    order = _order(turn, node, context, job_id)
+    if job_id != turn.job.jid:
+        turn.append_to_job(job_id, order)
+        pass_on(turn, node, dad, leg, context)
+        return
+    output, mapped = maps(turn, node, context)
+    if output is not None:
+        turn.set_output(node, dad, output)
+    turn.merge_data(node, mapped)
+    leg.state, leg.generation, leg.code = DONE, 1, OK
+    turn.set_leg(node, dad, leg)
+    turn.job.status -= 1
+    turn.note("leg.ended", node, dad, leg=leg, code=OK)
+    ending.interrupt(turn, order)
+
+
+def _order(turn: Turn, node: Node, context: dict[str, Any], job_id: str) -> Interrupt:
+    def option(name: str) -> Any:
+        value = node.option(name, context, turn.env)
+        return None if value is UNDEFINED else value
+
+    code, expire, reason = option("code"), option("expire"), option("reason")
+    return Interrupt(
+        job_id,
+        "" if job_id != turn.job.jid else turn.program.version,
+        "" if reason is None else str(reason),
+        option("throw") is not False,
+        code if type(code) is int else 410,
+        1000 if expire is None else parse(expire),
+        option("descend") is True,
+    )
