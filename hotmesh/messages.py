@@ -234,6 +234,8 @@ class Interrupt(Struct, array_like=True, frozen=True, tag="stop1"):
         throw: Give it an error, so that callers and parents see a failure.
         expire_ms: How long the record is kept.
         descend: End its children and dependants too.
+        sender: The activity that waits to hear of it, as (job, activity, dimension, version), or
+            None.
     """
 
     jid: str
@@ -243,6 +245,7 @@ class Interrupt(Struct, array_like=True, frozen=True, tag="stop1"):
     code: int = 410
     expire_ms: int = 1000
     descend: bool = False
+    sender: tuple[str, str, str, str] | None = None
 
 
 class Adopt(Struct, array_like=True, frozen=True, tag="adopt1"):

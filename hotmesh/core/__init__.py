@@ -20,7 +20,7 @@ from hotmesh.core.events import Event, Start
 from hotmesh.core.outcome import Note, Outcome
 from hotmesh.core.start import job_id_of
 from hotmesh.core.state import Job, Meta, decode_job
-from hotmesh.core.step import advance, begin, refuse
+from hotmesh.core.step import advance, answer_interrupt, begin, refuse
 from hotmesh.core.turn import Limits
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "TimerSet",
     "Unhear",
     "advance",
+    "answer_interrupt",
     "begin",
     "decode_job",
     "fold",

@@ -54,13 +54,17 @@ def interrupt(turn: Turn, order: Interrupt) -> None:
                 _descend(turn, leg, order)
             waits.end(turn, node, base, leg)
     for child in job.dependants if order.descend else ():
-        turn.append_to_job(child, msgspec.structs.replace(order, jid=child, version=""))
+        turn.append_to_job(
+            child, msgspec.structs.replace(order, jid=child, version="", sender=None)
+        )
     finish(turn, expire_ms=order.expire_ms)
 
 
 def _descend(turn: Turn, leg: state.Leg, order: Interrupt) -> None:
     """End the child that an open await waits for."""
-    turn.append_to_job(leg.key, msgspec.structs.replace(order, jid=leg.key, version=""))
+    turn.append_to_job(
+        leg.key, msgspec.structs.replace(order, jid=leg.key, version="", sender=None)
+    )
 
 
 def interim(turn: Turn) -> None:

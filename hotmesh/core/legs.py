@@ -46,6 +46,8 @@ def take(
             inner["output"] = turn.job.outputs.get(node.id + base, UNDEFINED)
         context = build(turn.job, node, dad, leg=leg, **inner)
         following, _ = choose(turn, node, context, code)
+        if node.type == "interrupt" and node.output is not None:
+            data = context["$self"]["output"]["data"] = plain(node.output(context, turn.env))
         mapped = plain(node.job(context, turn.env)) if node.job is not None else None
     except (MappingError, PayloadInvalid) as exc:
         fail(turn, node, base, leg, {"message": str(exc), "code": exc.code}, exc.code)

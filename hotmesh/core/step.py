@@ -99,10 +99,12 @@ def _take(turn: Turn, event: Event) -> None:
         case Woken():
             _woken(turn, event)
         case Interrupt():
-            if turn.job.status > 0:
+            running = turn.job.status > 0
+            if running:
                 ending.interrupt(turn, event)
             else:
                 turn.note("entry.late")
+            turn.effects += answer_interrupt(event, turn.limits, running=running).effects
         case Adopt():
             turn.adopt(event.child)
         case Discard():
@@ -123,6 +125,20 @@ def refuse(start: ChildStart, exc: HotMeshError, limits: Limits) -> Outcome:
     payload = encode_entry(_refusal(start, str(exc), exc.code))
     where = ("engine", "") if there == here else ("outbox", str(there))
     return Outcome([Append(*where, payload)])  # type: ignore[arg-type]  # both are literals
+
+
+def answer_interrupt(order: Interrupt, limits: Limits, *, running: bool) -> Outcome:
+    """Tell the activity that asked for an interrupt whether its target was still running."""
+    if order.sender is None:
+        return Outcome()
+    jid, aid, dad, version = order.sender
+    data = Raw(encode_value({"interrupted": running}))
+    rid = derive(order.jid, *order.sender)
+    payload = encode_entry(Reply(jid, aid, dad, version, "success", 200, data, rid))
+    there = partition_of(jid, limits.partitions)
+    if there == partition_of(order.jid, limits.partitions):
+        return Outcome([Append("engine", "", payload)])
+    return Outcome([Append("outbox", str(there), payload)])
 
 
 def _refusal(start: ChildStart, message: str, code: int) -> Reply:

@@ -21,6 +21,7 @@ from hotmesh.core import (
     Outcome,
     Start,
     advance,
+    answer_interrupt,
     begin,
     job_id_of,
     refuse,
@@ -188,6 +189,9 @@ class Engine:
         start = arrivals[0].event
         if isinstance(start, Woken):
             return _Decision(jid, 0, bounce(start, self.limits, jid), arrivals[:1])
+        if isinstance(start, Interrupt):
+            outcome = answer_interrupt(start, self.limits, running=False)
+            return _Decision(jid, 0, outcome, arrivals[:1])
         if not isinstance(start, ChildStart):
             return _Decision(jid, 0, Outcome(), arrivals[:1])  # scrubbed or expired: nobody waits
         event = Start(

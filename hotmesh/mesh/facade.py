@@ -588,15 +588,11 @@ class HotMesh:
         return job.status
 
     async def get_query_state(self, job_id: str, fields: Sequence[str]) -> dict[str, Any]:
-        """Some fields of a job's data; None for one that is not there.
-
-        Raises:
-            JobNotFound
+        """Some fields of a job's data; None for one that is not there, and all of them for a job
+        that is not.
         """
         job = (await self._store.load([(job_id, ())]))[0]
-        if job is None:
-            raise JobNotFound(job_id)
-        return {name: job.data.get(name) for name in fields}
+        return {name: job.data.get(name) if job is not None else None for name in fields}
 
     async def export(self, job_id: str) -> Timeline:
         """A run as a timeline: activities, legs, dimensions, times, attempts, edges.

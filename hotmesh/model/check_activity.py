@@ -67,6 +67,7 @@ class _One:
         self.checked = validates(scope.app, view.graph, activity)
 
     def check(self) -> None:
+        """What all have, then what its type has."""
         self._sections()
         self._common()
         match self.activity:

@@ -136,6 +136,7 @@ class _Reference:
         self.text = "{" + ".".join(parts) + "}"
 
     def check(self) -> None:
+        """Follow it from its root."""
         root = self.parts[0]
         if self.reader.sees == "signal":
             self._check_signal()

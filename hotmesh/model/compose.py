@@ -1,11 +1,10 @@
-"""YAML text → plain values, each with its line and column, within limits that hold before anything
-is built.
+"""YAML text → plain values, each with line and column, within limits that hold before anything is
+built.
 
 The text is read as events (`ruamel.yaml`'s pure parser) and composed here, because a model is data
-of a simpler kind than
-YAML: no anchors, no tags of other languages, keys are text, and only the plain scalars of YAML
-    1.2's core schema mean something else than text. So `on`, `off`, `yes` and `no` are text, and so
-    is a date.
+of a simpler kind than YAML: no anchors, no tags of other languages, keys are text, and only the
+plain scalars of YAML 1.2's core schema mean something else than text. So `on`, `off`, `yes` and
+`no` are text, and so is a date.
 """
 
 from __future__ import annotations
@@ -33,7 +32,9 @@ from hotmesh.model.marks import Mark, Spot
 
 BYTES_MAX = 8 * 1024 * 1024  # of one file; 10,000 activities take about 2.5 MB
 DEPTH_MAX = 64  # a model nests about 12 deep, a pipe in it some more
-NODES_MAX = 1_000_000  # of one model, what $ref brings in included: about 1 GB at the worst
+NODES_MAX = (
+    1_000_000  # of one model, what $ref brings in included: about 400 MB and 20 s at the worst
+)
 _FAULTS_MAX = 50
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
@@ -180,6 +181,7 @@ class _Composer:
         }
 
     def run(self, events: Iterator[Any]) -> None:
+        """Take every event."""
         handlers = self._open
         for event in events:
             handle = handlers.get(event.__class__)
@@ -189,6 +191,11 @@ class _Composer:
                 handle(event, spot)
 
     def result(self) -> Composed:
+        """What the events gave.
+
+        Raises:
+            ModelInvalid: With every fault on the way.
+        """
         if self._root is None or (self._root[0] is None and not self.texts and self.nodes == 1):
             self._fault((0, 0), "the document is empty; a model begins with 'app:'")
         if self.faults:

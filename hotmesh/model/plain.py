@@ -37,6 +37,7 @@ class _Copier:
         self._name, self._nodes = name, 0
 
     def copy(self, value: Any, path: Path) -> Any:
+        """The plain value of a value."""
         self._nodes += 1
         if self._nodes > NODES_MAX:
             self._stop(path, f"more than {NODES_MAX:,} values; split the app into several")

@@ -23,7 +23,6 @@ from hotmesh.model.marks import Mark, Path, locate, render
 # anywhere there.
 _SCHEMA_KEYS = frozenset(("schema", "hook"))
 
-
 _FAULTS_MAX = 50
 _INDEX = re.compile(r"[0-9]{1,9}")
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from hotmesh.model.shape import descriptions
+from hotmesh.model.shape import descriptions, summary
 from hotmesh.model.types import App, RetryPolicy
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -100,7 +100,7 @@ def _finished(name: str, definition: dict[str, Any], cls: type) -> dict[str, Any
         described = {"description": told[key]} if key in told else {}
         properties[key] = {**_with_refs(closed or value), **described}
     done = {**definition, "properties": properties}
-    done["description"] = (cls.__doc__ or "").partition("\n")[0]
+    done["description"] = summary(cls)
     if name == "Hook":
         properties["type"] = {"enum": ["hook", "activity"]}
     if name in ("Worker", "Await"):

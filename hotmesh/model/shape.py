@@ -7,7 +7,9 @@ is the same value walked here, against the same structs.
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -21,11 +23,9 @@ from hotmesh.model.types import App
 
 # Old and half-remembered activity types.
 _TYPES = {
-    "activity": "hook",
     "job": "trigger",
     "emit": "a property (emit: true), not a type",
     "exec": "worker",
-    "signal_in": "hook",
 }
 
 # A property in the wrong place: what to say instead of listing what there is. By struct ("" for
@@ -37,10 +37,7 @@ _MISPLACED = {
     ("HookRule", "match"): "put it under `conditions`: {to: …, conditions: {match: […]}}",
     ("Await", "retry"): "an await is not repeated; give the worker of the awaited graph a `retry`",
     ("Cycle", "job"): "a cycle writes nothing; map it in the ancestor or in the activity before",
-    (
-        "Hook",
-        "topic",
-    ): "the topic of a waiting hook stands in the graph's `hooks` section: {topic: [{to: …}]}",
+    ("Hook", "topic"): "its topic stands in the graph's `hooks` section: {topic: [{to: …}]}",
     ("Hook", "input"): "a hook has no input; map into `output` or `job`",
     ("Graph", "id"): "only the app has an id; a graph is known by `subscribes`",
     ("Graph", "schema"): "put it under `input` or `output`",
@@ -55,10 +52,7 @@ _MISPLACED = {
     ("", "transitions"): "it belongs to the graph, beside `activities`; check the indentation",
     ("", "hooks"): "it belongs to the graph, beside `activities`; check the indentation",
     ("", "activities"): "it belongs to the graph; check the indentation",
-    (
-        "",
-        "id",
-    ): "an activity's id is its key under `activities`; a job's id is `stats.id` of the trigger",
+    ("", "id"): "an activity's id is its key; a job's id is `stats.id` of the trigger",
 }
 
 _ACTIVITIES: dict[str, type[msgspec.Struct]] = {
@@ -249,18 +243,24 @@ def _names(kind: type[msgspec.Struct]) -> frozenset[str]:
 
 @cache
 def descriptions(kind: type) -> dict[str, str]:
-    """The first sentence on each attribute, from the docstrings of a struct and of what it extends.
+    """What is said about each attribute, from the docstrings of a struct and of what it extends.
 
     Empty where Python runs without docstrings (`-OO`): descriptions are for people only.
     """
     found: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):
-        _, _, attributes = (base.__doc__ or "").partition("Attributes:")
-        for line in attributes.splitlines():
-            names, colon, told = line.strip().partition(": ")
+        _, _, attributes = cleandoc(base.__doc__ or "").partition("Attributes:")
+        entries = re.sub(r"\n {8}", "\n", attributes).replace("\n ", "\n\n ")
+        for entry in entries.split("\n\n"):
+            names, colon, told = " ".join(entry.split()).partition(": ")
             if colon:
-                found.update(dict.fromkeys(names.split(", "), told.strip()))
+                found.update(dict.fromkeys(names.split(", "), told))
     return found
+
+
+def summary(kind: type) -> str:
+    """The first paragraph of a struct's docstring."""
+    return " ".join(cleandoc(kind.__doc__ or "").partition("\n\n")[0].split())
 
 
 def _fits(value: Any, info: inspect.Type) -> bool:

@@ -17,7 +17,7 @@ import structlog
 from msgspec import Struct
 
 from hotmesh.connect import Commands, ReplyError, Transport
-from hotmesh.core import Effect, Job, decode_job
+from hotmesh.core import Append, Effect, Job, decode_job
 from hotmesh.core.state import HEAD, REQUEST
 from hotmesh.errors import HotMeshError, ServerUnavailable, StateLost
 from hotmesh.store.encode import Command
@@ -196,9 +196,17 @@ class Store:
         if isinstance(item, New):
             if item.request:
                 command.ops[0] += [REQUEST, item.request]
-            if item.backlog_max and len(command.keys) > 3:
-                guard[3], guard[4] = item.backlog_max, 4
+            guard[3:5] = self._backlog(item, command, partition)
         return command.arguments(self._apply, guard, self.clock.skew_ms)
+
+    def _backlog(self, item: New, command: Command, partition: Partition) -> list[int]:
+        """The bound on the first worker stream that the start adds to, and the stream's
+        position; zeros for none.
+        """
+        for effect in item.effects if item.backlog_max else ():
+            if isinstance(effect, Append) and effect.stream == "worker":
+                return [item.backlog_max, command.key(partition.worker(effect.name))]
+        return [0, 0]
 
     def _new_guard(self, item: New, command: Command, partition: Partition) -> list[Any]:
         command.key(partition.version)  # always third: the guard names it by position

@@ -1,12 +1,16 @@
-"""`interrupt`: end a job before its time, this one or another."""
+"""`interrupt`: end a job before its time: this one at once, or another, and wait to hear that it
+has ended.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from hotmesh.compiler import Node
-from hotmesh.core import ending
-from hotmesh.core.activities.passing import maps, pass_on
+from hotmesh.core import ending, waits
+from hotmesh.core.activities.passing import maps
 from hotmesh.core.context import build
 from hotmesh.core.legs import OK
 from hotmesh.core.state import DONE, OPEN, Leg
@@ -19,7 +23,10 @@ from hotmesh.messages import Interrupt
 
 
 def enter(turn: Turn, node: Node, dad: str) -> None:
-    """End this job, or order the end of another and pass on."""
+    """End this job, or order the end of another.
+
+    Its answer says whether the other was still running.
+    """
     leg = Leg(OPEN, 0, turn.env.now_ms, turn.env.now_ms)
     context = build(turn.job, node, dad, leg=leg)
     target = node.option("target", context, turn.env)
@@ -28,8 +35,9 @@ def enter(turn: Turn, node: Node, dad: str) -> None:
     job_id = turn.job.jid if target is None else check_job_id(target)
     order = _order(turn, node, context, job_id)
     if job_id != turn.job.jid:
-        turn.append_to_job(job_id, order)
-        pass_on(turn, node, dad, leg, context)
+        sender = (turn.job.jid, node.id, dad, turn.program.version)
+        turn.append_to_job(job_id, msgspec.structs.replace(order, sender=sender))
+        waits.begin(turn, node, dad, leg)
         return
     output, mapped = maps(turn, node, context)
     if output is not None:

@@ -69,6 +69,13 @@ def _sign(value: float) -> float:
     return math.copysign(1, value) if value else value
 
 
+def _cube_root(value: float) -> float:
+    """Cube root; of a cube exactly, which the C library is not everywhere."""
+    root = math.cbrt(value)
+    whole = float(round(root)) if abs(root) < 1e15 else root
+    return whole if whole and whole**3 == value else root
+
+
 def _float32(value: float) -> float:
     packed: float = struct.unpack("f", struct.pack("f", value))[0]
     return packed
@@ -197,7 +204,7 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "atan": _real(math.atan),
     "atan2": arc_tangent,
     "atanh": _real(math.atanh, poles={1: math.inf, -1: -math.inf}),
-    "cbrt": _real(math.cbrt),
+    "cbrt": _real(_cube_root),
     "ceil": _real(_whole(math.ceil)),
     "clz32": count_leading_zeros,
     "cos": _real(math.cos),
