@@ -24,7 +24,7 @@ from hotmesh.compiler.schema import validator
 from hotmesh.durations import parse as parse_duration
 from hotmesh.errors import Finding, MappingError, ModelInvalid
 from hotmesh.mapping import compile_maps, compile_value, references
-from hotmesh.model import App, Graph, Loaded, check, load, retry_rules, validates
+from hotmesh.model import App, Graph, check, load, retry_rules, validates
 from hotmesh.model.activities import Activity
 
 FEATURES: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ def compile_model(
         ModelInvalid: With every fault that was found.
     """
     model = load(source)
-    findings = [*check(model, PipeCheck(), features=FEATURES), *_unsupported(model)]
+    findings = check(model, PipeCheck(), features=FEATURES)
     if app_id is not None and model.app.id != app_id:
         file, line, column = model.where("id")
         message = f"the model is of app {model.app.id!r}, and this is app {app_id!r}"
@@ -75,8 +75,7 @@ def compile_model(
     errors = [f for f in findings if f.severity == "error"]
     if errors:
         raise ModelInvalid(errors)
-    warnings = (*model.warnings, *(f for f in findings if f.severity != "error"))
-    return Compiled(_plan(model.app), warnings)
+    return Compiled(_plan(model.app), tuple(findings))
 
 
 class PipeCheck:
@@ -94,11 +93,6 @@ class PipeCheck:
         except MappingError as exc:
             return [str(exc)]
         return []
-
-
-def _unsupported(model: Loaded) -> Iterable[Finding]:
-    """What the language has and this release can't run yet."""
-    return ()
 
 
 def _plan(app: App) -> Plan:

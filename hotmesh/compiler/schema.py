@@ -24,7 +24,8 @@ def validator(schema: Any, path: str) -> Validator | None:
     import jsonschema_rs  # an app that validates nothing does not pay for it
 
     try:
-        compiled = jsonschema_rs.validator_for(schema)
+        # Nothing is fetched, and messages show no payload.
+        compiled = jsonschema_rs.validator_for(schema, offline=True, mask="the value")
     except (jsonschema_rs.ValidationError, ValueError) as exc:
         raise ModelInvalid(
             [Finding(f"the schema is not valid JSON Schema: {exc}", path=path)]

@@ -3,6 +3,7 @@
 from hotmesh.core.effects import (
     Append,
     Count,
+    Delete,
     Effect,
     Expire,
     FieldsDrop,
@@ -20,12 +21,13 @@ from hotmesh.core.events import Event, Start
 from hotmesh.core.outcome import Note, Outcome
 from hotmesh.core.start import job_id_of
 from hotmesh.core.state import Job, Meta, decode_job
-from hotmesh.core.step import advance, answer_interrupt, begin, refuse
+from hotmesh.core.step import advance, answer_interrupt, begin, refuse, scrub
 from hotmesh.core.turn import Limits
 
 __all__ = [
     "Append",
     "Count",
+    "Delete",
     "Effect",
     "Event",
     "Expire",
@@ -51,4 +53,5 @@ __all__ = [
     "fold",
     "job_id_of",
     "refuse",
+    "scrub",
 ]

@@ -75,6 +75,10 @@ class Expire(Struct, frozen=True, tag="expire"):
     after_ms: int
 
 
+class Delete(Struct, frozen=True, tag="delete"):
+    """Delete the job's record now."""
+
+
 class Hear(Struct, frozen=True, tag="hear"):
     """Wait for a signal, or take one that came early: then its entry is appended at once.
 
@@ -140,6 +144,7 @@ Effect: TypeAlias = (
     | TimerDrop
     | Publish
     | Expire
+    | Delete
     | Hear
     | Unhear
     | Tell
@@ -183,6 +188,8 @@ def fold(stored: Stored, effect: Effect, now_ms: int) -> None:
             stored.published.append((channel, name, payload))
         case Expire(after_ms=after_ms):
             stored.expires_at_ms = now_ms + after_ms
+        case Delete():
+            stored.fields.clear()
         case Hear():
             _hear(stored, effect)
         case Unhear(topic=topic, key=key, waiter=waiter):

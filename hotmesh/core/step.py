@@ -16,7 +16,7 @@ from hotmesh.compiler import Node, Program
 from hotmesh.core import ending, legs, signals, start, waits
 from hotmesh.core.activities import ENTER
 from hotmesh.core.context import base_of
-from hotmesh.core.effects import Append, Expire
+from hotmesh.core.effects import Append, Delete, Expire
 from hotmesh.core.events import Event, Start
 from hotmesh.core.outcome import Outcome
 from hotmesh.core.state import (
@@ -26,6 +26,7 @@ from hotmesh.core.state import (
     Leg,
     decode_value,
     encode_value,
+    split_leg,
 )
 from hotmesh.core.turn import Limits, Turn
 from hotmesh.errors import DuplicateJob, HotMeshError, TopicNotFound
@@ -114,6 +115,19 @@ def _take(turn: Turn, event: Event) -> None:
             _child_exists(turn, event)
         case _:
             assert_never(event)
+
+
+def scrub(program: Program, job: Job, env: Env, limits: Limits) -> Outcome:
+    """Delete a job, with what it still waits for.
+
+    Nobody is told; answers that come later find nothing.
+    """
+    turn = Turn(program, job, env, limits)
+    for name, leg in job.legs.items():
+        if leg.state == OPEN and job.status > 0:
+            aid, base = split_leg(name)
+            waits.end(turn, program.node(aid), base, leg)
+    return Outcome([*turn.effects, Delete()])
 
 
 def refuse(start: ChildStart, exc: HotMeshError, limits: Limits) -> Outcome:

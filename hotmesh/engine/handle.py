@@ -7,7 +7,7 @@ entries, a worker of the same process, and a client's call all come through here
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -25,6 +25,7 @@ from hotmesh.core import (
     begin,
     job_id_of,
     refuse,
+    scrub,
 )
 from hotmesh.core.context import base_of
 from hotmesh.core.signals import address, bounce, slot, slot_effect, telling
@@ -334,24 +335,37 @@ class Engine:
         Raises:
             JobNotFound, JobEnded
         """
-        for _ in range(STALE_MAX):
-            job = (await self.store.load([(event.jid, None)]))[0]
-            if job is None:
-                raise JobNotFound(event.jid)
-            program = await self.plans.program(job.meta.version)
-            rev = job.rev
+
+        def decide(program: Program, job: Job) -> Outcome:
             outcome = advance(program, job, [event], self.env(), self.limits)
             if not outcome.effects:
                 raise JobEnded(event.jid)
-            verdicts = await self.store.apply(
-                [Apply(jid=event.jid, rev=rev, effects=outcome.effects)]
-            )
+            return outcome
+
+        await self._call(event.jid, decide)
+
+    async def scrub(self, jid: str) -> None:
+        """Delete a job.
+
+        Raises:
+            JobNotFound
+        """
+        await self._call(jid, lambda program, job: scrub(program, job, self.env(), self.limits))
+
+    async def _call(self, jid: str, decide: Callable[[Program, Job], Outcome]) -> None:
+        """Load a job whole, decide and apply, again when it moved on."""
+        for _ in range(STALE_MAX):
+            job = (await self.store.load([(jid, None)]))[0]
+            if job is None:
+                raise JobNotFound(jid)
+            program = await self.plans.program(job.meta.version)
+            rev = job.rev
+            outcome = decide(program, job)
+            verdicts = await self.store.apply([Apply(jid=jid, rev=rev, effects=outcome.effects)])
             if verdicts[0] is Verdict.APPLIED:
                 self._observer.emit(outcome.notes)
                 return
-        raise Overloaded(
-            f"job {event.jid!r} moved on {STALE_MAX} times in a row; interrupt it again"
-        )
+        raise Overloaded(f"job {jid!r} moved on {STALE_MAX} times in a row; try again")
 
     def env(self) -> Env:
         """Clock and chance, for one decision."""

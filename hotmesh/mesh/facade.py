@@ -606,14 +606,13 @@ class HotMesh:
         return timeline_of(job, await self._plans.program(job.meta.version))
 
     async def scrub(self, job_id: str) -> None:
-        """Delete a job's record, running or done. Answers that still come change nothing.
+        """Delete a job's record, running or done, and what it waits for. Answers that still come
+        change nothing.
 
         Raises:
             JobNotFound
         """
-        key = self._store.keys.of(job_id).job(job_id)
-        if not await self._store.transport.execute("UNLINK", key):
-            raise JobNotFound(job_id)
+        await self._engine.scrub(job_id)
 
     async def roll_call(self) -> list[Profile]:
         """Who is there: engines and workers that were heard of lately."""

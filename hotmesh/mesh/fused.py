@@ -57,11 +57,13 @@ class Fused:
         arrivals = [arrival for arrival, _ in batch]
         try:
             settled = await retrying(lambda: self._engine.handle(arrivals), what="apply")
-        except HotMeshError as exc:
+        except Exception as exc:
             for _, future in batch:
                 if not future.done():
                     future.set_exception(exc)
-            return
+            if isinstance(exc, HotMeshError):
+                return
+            raise
         for arrival, future in batch:
             if not future.done():
                 lost = arrival.id in settled.failed

@@ -30,6 +30,7 @@ LATER = {
     "concurrency": "each",
     "statusThreshold": "statusThreshold",
     "persistent": "persistent",
+    "persist": "persist",
 }
 _FIELDS = {"statusThreshold": "status_threshold"}
 

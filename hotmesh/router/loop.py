@@ -30,6 +30,11 @@ from hotmesh.store import Store, leases
 log = structlog.get_logger("hotmesh.router")
 
 BACKOFF_MS_MIN, BACKOFF_MS_MAX = 20, 5_000
+FORGOTTEN_MS = 600_000
+"""A consumer of another host that has not even asked for entries for so long is forgotten, if it
+holds none.
+"""
+
 DEATH_CHECK_MS = 500
 """How often consumers of this host are looked at: a killed worker's entries move on after about
 this time.
@@ -298,7 +303,11 @@ class Router:
 
     async def _claim_dead(self, stream: str) -> None:
         for consumer in await leases.consumers(self._store, stream, self.group):
-            if consumer.name == self.consumer or not is_dead(consumer.name):
+            if consumer.name == self.consumer:
+                continue
+            if not consumer.pending and consumer.idle_ms > FORGOTTEN_MS:
+                await leases.retire(self._store, stream, self.group, consumer.name)
+            if not is_dead(consumer.name):
                 continue
             while free := self._free():
                 found = await leases.claim_from(

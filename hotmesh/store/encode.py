@@ -16,6 +16,7 @@ from msgspec import Raw
 from hotmesh.core import (
     Append,
     Count,
+    Delete,
     Effect,
     Expire,
     FieldsDrop,
@@ -100,6 +101,8 @@ class Command:
                 return ["publish", where, text(payload)]
             case Expire(after_ms=after_ms):
                 return ["expire", after_ms]
+            case Delete():
+                return ["delete"]
             case FieldsDrop(names=names):
                 return ["drop", *names]
             case Hear() | Unhear() | Tell():

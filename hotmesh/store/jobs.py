@@ -19,7 +19,7 @@ from msgspec import Struct
 from hotmesh.connect import Commands, ReplyError, Transport
 from hotmesh.core import Append, Effect, Job, decode_job
 from hotmesh.core.state import HEAD, REQUEST
-from hotmesh.errors import HotMeshError, ServerUnavailable, StateLost
+from hotmesh.errors import HotMeshError, Overloaded, ServerUnavailable, StateLost
 from hotmesh.store.encode import Command
 from hotmesh.store.keys import Keys, Partition
 from hotmesh.store.scripts import load
@@ -310,7 +310,30 @@ def _ids(entries: Entry) -> Any:
     return (i.decode() for i in entries.ids)
 
 
+_ADVICE = {
+    "MISCONF": "the server can't write to its disk; free space there, and it goes on by itself",
+    "READONLY": "the server is a replica by now; connect to its primary",
+    "NOREPLICAS": "too few replicas follow the server; see its min-replicas-to-write",
+    "LOADING": "the server is loading its data; try again",
+    "BUSY": "the server is busy with a script of somebody else; end it with SCRIPT KILL",
+    "CLUSTERDOWN": "the cluster is down",
+}
+
+
 def _translated(error: ReplyError) -> HotMeshError:
+    """What the server refused, in words that say what to do. Nothing was written.
+
+    The kind may stand inside the message: a script without the first line of version 7 reports it
+    so.
+    """
+    text = str(error)
     if error.kind in ("WRONGTYPE", "NOGROUP"):
-        return StateLost(f"the server no longer holds what was there before: {error}")
+        return StateLost(f"the server no longer holds what was there before: {text}")
+    if "OOM command not allowed" in text:
+        return Overloaded(
+            "the server is out of memory; raise maxmemory, or let finished jobs expire"
+        )
+    for kind, advice in _ADVICE.items():
+        if error.kind == kind or f" {kind} " in text[:120]:
+            return ServerUnavailable(f"{advice} (it said: {text})")
     return error

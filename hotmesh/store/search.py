@@ -51,7 +51,8 @@ class _Window(Struct, frozen=True):
 async def get_stats(
     store: Store, program: Program, topic: str, query: dict[str, Any], env: Env
 ) -> dict[str, Any]:
-    """Totals of the whole window, and unless `sparse` of each slot.
+    """Totals of the whole window, and unless `sparse` of each slot: `measures` are counts,
+    `aggregates` the rest.
 
     Raises:
         TopicNotFound, QueryInvalid
@@ -69,14 +70,18 @@ async def get_stats(
             values.setdefault(path, []).extend(numbers)
         segment: dict[str, Any] = {
             "time": _iso(slot, window),
-            "measures": _measures(sums, found, kinds),
+            "measures": _counts(sums),
         }
+        if aggregates := _aggregates(sums, found, kinds):
+            segment["aggregates"] = aggregates
         if "count" in sums:
             segment["count"] = _plain(sums["count"])
         segments.append(segment)
     result = _head(window, query)
     result["count"] = _plain(totals.get("count", 0))
-    result["measures"] = _measures(totals, values, kinds)
+    result["measures"] = _counts(totals)
+    if aggregates := _aggregates(totals, values, kinds):
+        result["aggregates"] = aggregates
     if not query.get("sparse"):
         result["segments"] = segments
     return result
@@ -172,17 +177,20 @@ async def _read_slot(
     return sums, {p: v for p, v in values.items() if v}
 
 
-def _measures(
-    sums: dict[str, float], values: dict[str, list[float]], kinds: Sequence[tuple[str, str]]
-) -> list[dict[str, Any]]:
-    """Counts per value, in the order in which they were first seen; then what else the model
-    measures.
-    """
-    found: list[dict[str, Any]] = [
+def _counts(sums: dict[str, float]) -> list[dict[str, Any]]:
+    """Counts per value, in the order in which they were first seen."""
+    return [
         {"target": name[len("count:") :], "type": "count", "value": _plain(amount)}
         for name, amount in sums.items()
         if name.startswith("count:")
     ]
+
+
+def _aggregates(
+    sums: dict[str, float], values: dict[str, list[float]], kinds: Sequence[tuple[str, str]]
+) -> list[dict[str, Any]]:
+    """What else the model measures. Beside `measures`, where the original has counts alone."""
+    found = []
     for kind, path in kinds:
         total = sums.get(f"sum:{path}")
         numbers = values.get(path)
@@ -190,7 +198,7 @@ def _measures(
             value = total
         elif kind == "avg" and total is not None:
             value = total / sums["count"]
-        elif kind in ("min", "max", "mdn") and numbers:
+        elif kind in _PICK and numbers:
             value = _PICK[kind](numbers)
         else:
             continue

@@ -1,0 +1,1 @@
+"""The `hotmesh` command. Nothing else in hotmesh imports it."""

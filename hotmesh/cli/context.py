@@ -1,0 +1,120 @@
+"""What every command works with: settings, output, and the way to the server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from hotmesh import connect
+from hotmesh.cli.output import Output
+from hotmesh.errors import ConnectionInvalid, SettingsInvalid
+from hotmesh.ids import check_app_id
+from hotmesh.mesh import HotMesh, Settings, Worker
+from hotmesh.settings import DEFAULT, Loaded, called
+from hotmesh.store import Keys, Store, partitions_of
+from hotmesh.telemetry.logs import configure_logs
+
+
+class Context:
+    """One run of the command.
+
+    Attributes:
+        settings: As loaded; `loaded` knows where each value comes from.
+    """
+
+    def __init__(self, loaded: Loaded, output: Output) -> None:
+        self.loaded, self.settings, self.output = loaded, loaded.settings, output
+
+    def configure_logs(self, *, stays: bool) -> None:
+        """Logs as the settings say; a command that ends is quiet unless something is wrong."""
+        log = self.settings.log
+        configure_logs(log.level or ("info" if stays else "warning"), log.format)
+
+    def app_id(self, of_model: str | None = None) -> str:
+        """The app to work on.
+
+        Args:
+            of_model: What a model on the command line says; used when no setting names an app.
+
+        Raises:
+            SettingsInvalid: Nobody says.
+        """
+        app = self.settings.mesh.app or of_model
+        if app is None:
+            raise SettingsInvalid(f"which app? {called('app')}")
+        return check_app_id(app)
+
+    # -- the server
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[connect.Connection]:
+        """The server of the settings; the embedded one when they name none."""
+        url, home = self.settings.connection.redis, self.settings.connection.home
+        try:
+            connection = await connect.open(url, home=Path(home).absolute() if home else None)
+        except ConnectionInvalid as exc:
+            # Name what the user wrote, not our own argument.
+            origin = self.loaded.origin("redis")
+            raise ConnectionInvalid(str(exc).replace("redis=", origin, 1)) from exc
+        async with connection:
+            yield connection
+
+    @asynccontextmanager
+    async def mesh(self, app_id: str | None = None) -> AsyncIterator[HotMesh]:
+        """A client of the app."""
+        async with self.connection() as connection:
+            mesh = await self.join(connection, app_id or self.app_id())
+            try:
+                yield mesh
+            finally:
+                await mesh.stop()
+
+    async def join(
+        self,
+        connection: connect.Connection,
+        app_id: str,
+        *,
+        engine: bool = False,
+        workers: Sequence[Worker] = (),
+    ) -> HotMesh:
+        """A point of presence that the settings describe; the caller stops it."""
+        mesh, engine_, worker = self.settings.mesh, self.settings.engine, self.settings.worker
+        return await HotMesh.init(
+            app_id,
+            connection,
+            engine=engine,
+            workers=workers,
+            lease=mesh.lease,
+            namespace=mesh.namespace,
+            partitions=mesh.partitions,
+            settings=Settings(
+                payload_bytes_max=mesh.payload_bytes_max,
+                steps_max=engine_.steps_max,
+                backlog_max=engine_.backlog_max,
+                engine_batch=engine_.batch,
+                deliveries_max=engine_.deliveries_max,
+                grace=worker.grace,
+                allow_eviction=engine_.allow_eviction,
+            ),
+        )
+
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[Store]:
+        """The app's store, for what no mesh offers."""
+        app_id, namespace = self.app_id(), check_app_id(self.settings.mesh.namespace)
+        async with self.connection() as connection:
+            app_key = Keys(namespace, app_id).app
+            count = await partitions_of(connection.transport, app_key, None)
+            store = Store(connection.transport, Keys(namespace, app_id, count))
+            await store.open()
+            yield store
+
+
+Cli = Annotated[Context, Parameter(parse=False)]
+"""The argument of a command that `main` fills in."""
+
+__all__ = ["DEFAULT", "Cli", "Context"]
