@@ -11,10 +11,10 @@ from cyclopts import Parameter
 
 from hotmesh import connect
 from hotmesh.cli.output import Output
-from hotmesh.errors import ConnectionInvalid, SettingsInvalid
+from hotmesh.errors import ConnectionInvalid, ServerUnavailable, SettingsInvalid
 from hotmesh.ids import check_app_id
 from hotmesh.mesh import HotMesh, Settings, Worker
-from hotmesh.settings import DEFAULT, Loaded, called
+from hotmesh.settings import Loaded, called
 from hotmesh.store import Keys, Store, partitions_of
 from hotmesh.telemetry.logs import configure_logs
 
@@ -55,11 +55,12 @@ class Context:
         """The server of the settings; the embedded one when they name none."""
         url, home = self.settings.connection.redis, self.settings.connection.home
         try:
-            connection = await connect.open(url, home=Path(home).absolute() if home else None)
-        except ConnectionInvalid as exc:
-            # Name what the user wrote, not our own argument.
-            origin = self.loaded.origin("redis")
-            raise ConnectionInvalid(str(exc).replace("redis=", origin, 1)) from exc
+            connection = await connect.open(url, home=Path(home) if home else None, role="cli")
+        except (ConnectionInvalid, ServerUnavailable) as exc:
+            # Name what the user wrote, or could write: not the argument of our own call.
+            is_wrong = isinstance(exc, ConnectionInvalid)
+            name = self.loaded.origin("redis") if is_wrong else "--redis"
+            raise type(exc)(str(exc).replace("redis=", name, 1)) from exc
         async with connection:
             yield connection
 
@@ -116,5 +117,3 @@ class Context:
 
 Cli = Annotated[Context, Parameter(parse=False)]
 """The argument of a command that `main` fills in."""
-
-__all__ = ["DEFAULT", "Cli", "Context"]

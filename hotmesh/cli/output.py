@@ -1,4 +1,4 @@
-"""What commands print: results on stdout, errors in one line on stderr; text for people, or JSON."""
+"""What commands print: results on stdout, errors in one line on stderr; for people, or JSON."""
 
 from __future__ import annotations
 
@@ -122,10 +122,12 @@ class Output:
         if self.json:
             _to_stderr(to_json({"error": facts_of(exc)}))
             return
+        seen = ""
         if isinstance(exc, ModelInvalid):
+            seen = ", listed above"
             for finding in exc.findings:
                 _to_stderr(one_line(str(finding)))
-        _to_stderr(f"error: {one_line(message_of(exc))}")
+        _to_stderr(f"error: {one_line(message_of(exc))}{seen}")
 
 
 def message_of(exc: BaseException) -> str:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import reduce
+from graphlib import TopologicalSorter
 from typing import Any
 
 import msgspec
@@ -27,8 +29,11 @@ from hotmesh.mapping import compile_maps, compile_value, references
 from hotmesh.model import App, Graph, check, load, retry_rules, validates
 from hotmesh.model.activities import Activity
 
-FEATURES: tuple[str, ...] = ()
+FEATURES = ("join", "each")
 """Parts of the language beyond the base that this release can run; see `model.check.LATER`."""
+
+CONCURRENCY = 100
+"""Items of `each` at a time, unless the model says otherwise."""
 
 _OPTIONS = {
     "await": ("await_",),
@@ -108,7 +113,8 @@ def _plan(app: App) -> Plan:
 
 
 def _graph(app: App, graph: Graph, reads: _Reads) -> GraphPlan:
-    parents = {t.to: origin for origin, ts in graph.transitions.items() for t in ts}
+    parents = _parents(graph)
+    forks = _forks(parents)
     ancestors = {a.ancestor for a in graph.activities.values() if _type(a) == "cycle"}  # type: ignore[union-attr]
     hooks = {
         rules[0].to: HookPlan(topic, rules[0].match.expected)
@@ -124,7 +130,10 @@ def _graph(app: App, graph: Graph, reads: _Reads) -> GraphPlan:
         )
         activities[name] = msgspec.structs.replace(
             plan,
-            parent=parents.get(name, ""),
+            parent=forks.get(name, ""),
+            parents=parents.get(name, ()),
+            join=_join(activity, parents.get(name, ())),
+            join_all=activity.join == "all",
             edges=edges,
             hook=_hook(hooks.get(name), activity),
             reentrant=name in ancestors or bool(getattr(activity, "cycle", False)),
@@ -133,6 +142,44 @@ def _graph(app: App, graph: Graph, reads: _Reads) -> GraphPlan:
     return GraphPlan(
         graph.subscribes, trigger, activities, graph.publishes or "", _expire(graph.expire)
     )
+
+
+def _parents(graph: Graph) -> dict[str, tuple[str, ...]]:
+    found: dict[str, dict[str, None]] = {}
+    for origin, transitions in graph.transitions.items():
+        for transition in transitions:
+            found.setdefault(transition.to, {})[origin] = None
+    return {name: tuple(origins) for name, origins in found.items()}
+
+
+def _forks(parents: dict[str, tuple[str, ...]]) -> dict[str, str]:
+    """For each activity the one above it; for a join the last that all its parents have before
+    them.
+    """
+    above: dict[str, str] = {}
+    for name in TopologicalSorter(parents).static_order():
+        origins = parents.get(name, ())
+        if origins:
+            above[name] = reduce(lambda a, b: _shared(above, a, b), origins)
+    return above
+
+
+def _shared(above: dict[str, str], one: str, other: str) -> str:
+    chain = {one}
+    while one in above:
+        one = above[one]
+        chain.add(one)
+    while other not in chain:
+        other = above[other]
+    return other
+
+
+def _join(activity: Activity, parents: tuple[str, ...]) -> int:
+    if activity.join is None or len(parents) < 2:
+        return 0
+    if activity.join == "all":
+        return len(parents)
+    return 1 if activity.join == "any" else min(activity.join, len(parents))
 
 
 def _activity(app: App, graph: Graph, name: str, activity: Activity, reads: _Reads) -> ActivityPlan:
@@ -155,6 +202,8 @@ def _activity(app: App, graph: Graph, name: str, activity: Activity, reads: _Rea
         emit=getattr(activity, "emit", None),
         telemetry=activity.telemetry,
         ancestor=getattr(activity, "ancestor", ""),
+        each=getattr(activity, "each", None),
+        concurrency=_concurrency(activity),
         keep=reads.kept(name, "output"),
         keep_hook=reads.kept(name, "hook"),
         input_schema=inputs,
@@ -217,6 +266,11 @@ def _reads(app: App) -> _Reads:
                 for reference in references(rule.match.expected):
                     reads.add(rule.to, reference, own=True)
     return reads
+
+
+def _concurrency(activity: Activity) -> int:
+    wanted = getattr(activity, "concurrency", None)
+    return wanted if isinstance(wanted, int) else CONCURRENCY
 
 
 def _stats(activity: Activity) -> StatsPlan | None:

@@ -125,6 +125,10 @@ class Node:
         return 0 if self.plan.timeout is None else parse_duration(self.plan.timeout)
 
     @cached_property
+    def each(self) -> Rule | None:
+        return None if self.plan.each is None else self._value(self.plan.each, "each")
+
+    @cached_property
     def job_id(self) -> Rule | None:
         stats = self.plan.stats
         return None if stats is None or stats.id is None else self._value(stats.id, "stats.id")
@@ -189,6 +193,7 @@ class Node:
         plan = self.plan
         hook = plan.hook.expected if plan.hook else None
         rules: list[Any] = [
+            plan.each,
             plan.topic,
             plan.input,
             plan.output,
@@ -262,7 +267,7 @@ class Program:
         self.settings = plan.settings
         self._graph_of = {aid: g for g in plan.graphs.values() for aid in g.activities}
         self._nodes: dict[str, Node] = {}
-        self._loads: dict[str, tuple[tuple[str, Node], ...]] = {}
+        self._loads: dict[str, tuple[tuple[str, Node], ...] | None] = {}
         self._expire: dict[str, Rule] = {}
         self._rules: dict[str, HookRule] = {}
 
@@ -302,16 +307,19 @@ class Program:
             rule = self._rules[topic] = HookRule(plan)
         return rule
 
-    def loads(self, aid: str) -> tuple[tuple[str, Node], ...]:
+    def loads(self, aid: str) -> tuple[tuple[str, Node], ...] | None:
         """What an event of this activity needs from the store besides its own leg: ("", leg) ("o",
         output) ("h", hook).
 
         It is everything that the rules read on the way from here to where the run must wait again.
+
+        None: everything. Where branches join, what is read depends on who comes last.
         """
-        known = self._loads.get(aid)
-        if known is None:
-            known = self._loads[aid] = tuple(self._closure(self.node(aid)))
-        return known
+        if aid not in self._loads:
+            node = self.node(aid)
+            joins = any(a.join for a in node.graph.activities.values())
+            self._loads[aid] = None if joins else tuple(self._closure(node))
+        return self._loads[aid]
 
     def _closure(self, start: Node) -> Sequence[tuple[str, Node]]:
         found: dict[tuple[str, Node], None] = {}
@@ -377,6 +385,8 @@ def _measure_path(target: Any) -> str:
 def _kept(data: Any, keep: tuple[str, ...] | None) -> Any:
     if keep is None:
         return data
+    if keep and isinstance(data, list):
+        return data  # of `each`: the segment is an index
     if not keep or not isinstance(data, dict):
         return None
     return {k: data[k] for k in keep if k in data} or None

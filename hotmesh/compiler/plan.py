@@ -53,7 +53,12 @@ class ActivityPlan(Struct, frozen=True, omit_defaults=True):
     """One activity. Fields that hold rules are `Any`: a literal, a reference or a pipe.
 
     Attributes:
-        parent: The activity whose transition leads here, "" for the trigger.
+        parent: The activity whose transition leads here, "" for the trigger; for a join the last
+            one that all its parents have before them.
+        parents: All activities whose transitions lead here.
+        join: How many parents an activity with several waits for, 0 for one that does not join;
+            `join_all` when it is content with those that can come.
+        each: A list: one call per item, `concurrency` at a time.
         keep: The first segments of `output.data` that some rule reads, () for none, None for all.
         keep_hook: The same of `hook.data`.
         reentrant: The target of a cycle: its second leg may run again.
@@ -76,6 +81,11 @@ class ActivityPlan(Struct, frozen=True, omit_defaults=True):
     stats: StatsPlan | None = None
     emit: Any = None
     telemetry: Any = None
+    each: Any = None
+    concurrency: int = 100
+    join: int = 0
+    join_all: bool = False
+    parents: tuple[str, ...] = ()
     ancestor: str = ""
     reentrant: bool = False
     keep: tuple[str, ...] | None = ()

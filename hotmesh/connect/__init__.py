@@ -84,8 +84,8 @@ class Connection:
     async def reader(self) -> Transport:
         """A transport of its own for blocking reads, connected; without a timeout.
 
-        A caller that is cancelled while it reads loses what the read would have given: end it with
-        `transport.unblock(reader)` instead. Close it when done, or leave that to `Connection.close`.
+        A caller that is cancelled while it reads loses what it would have read: end it by
+        `transport.unblock(reader)` instead. Close it when done, or leave that to `close`.
 
         Raises:
             ServerUnavailable: It could not be connected.

@@ -2,8 +2,8 @@
 
 A published message is gone when nobody listens, and a connection may be cut at any time, so two
 things only can be relied on: once `subscribe` has returned, messages arrive while the connection
-lasts; and after every cut, when all subscriptions are back, `on_gap` is called, which means "look for
-yourself, you may have missed something".
+lasts; and after every cut, when all subscriptions are back, `on_gap` is called, which means "look
+for yourself, you may have missed something".
 """
 
 from __future__ import annotations
@@ -66,8 +66,9 @@ class _Wire(Wire):
     def ask(self, answered: Callable[[ReplyError | None], None], *args: bytes | str) -> None:
         """Send a command that has exactly one reply."""
         if self.transport is not None and self.lost is None:
+            if not self._questions:
+                self.expect()
             self._questions.append(answered)
-            self.expect()
             self.transport.write(pack(args))
 
     def due(self) -> bool:
@@ -200,7 +201,7 @@ class Bus:
     async def _keep(self) -> None:
         """Connect, subscribe, stay until the connection is lost, again; until nobody listens."""
         is_first, pause_max_s = True, BACKOFF_FIRST_S
-        while self._channels:
+        while self._channels and not self._closed:
             connected_at = self._loop.time()
             try:
                 socket = await self._dial(self._deadline_s)

@@ -68,10 +68,8 @@ class Dialer:
         until, pause_max_s = loop.time() + deadline_s, BACKOFF_FIRST_S
         while True:
             try:
-                async with asyncio.timeout_at(until):
+                async with asyncio.timeout_at(min(until, loop.time() + CONNECT_TIMEOUT_S)):
                     return await self._attempt()
-            except TimeoutError as exc:
-                raise self._silent(deadline_s) from exc
             except (exceptions.RedisError, OSError) as exc:
                 pause_s = random.uniform(0, pause_max_s)
                 if loop.time() + pause_s >= until or not _passes(exc):
@@ -101,8 +99,9 @@ class Dialer:
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
             health_check_interval=0,
             decode_responses=False,
-            # redis-py reads during the handshake only; later timeouts are the transport's.
-            socket_timeout=CONNECT_TIMEOUT_S,
+            # None, because redis-py would use asyncio.wait_for, which may swallow a cancellation in
+            # Python 3.11. It reads during the handshake only, and we limit that as a whole.
+            socket_timeout=None,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             client_name=f"hotmesh:{self._name}:{os.getpid()}",
             driver_info=None,
@@ -114,15 +113,14 @@ class Dialer:
 
     # errors
 
-    def _silent(self, deadline_s: float) -> ServerUnavailable:
-        return ServerUnavailable(
-            f"Redis at {self.address.place} did not answer within {deadline_s:g} s; check that it "
-            "runs, that nothing stands between (a firewall, a paused process), and the address"
-        )
-
     def _translated(self, error: BaseException, deadline_s: float) -> HotMeshError:
         cause = _root(error)
         place, text = self.address.place, self.address.scrub(str(cause)).rstrip(".")
+        if isinstance(cause, TimeoutError):
+            return ServerUnavailable(
+                f"Redis at {place} did not answer within {deadline_s:g} s; check that it runs, "
+                "that nothing stands between (a firewall, a paused process), and the address"
+            )
         if isinstance(cause, exceptions.InvalidResponse):
             return ServerUnsuitable(
                 f"what listens at {place} does not speak the protocol of Redis ({text}); "

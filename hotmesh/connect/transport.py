@@ -15,7 +15,7 @@ import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, cast, final
+from typing import Any, Protocol, TypeAlias, final
 
 import hiredis
 
@@ -24,7 +24,6 @@ from hotmesh.errors import HotMeshError, Overloaded, ServerUnavailable, ServerUn
 
 Arg: TypeAlias = bytes | str | int | float
 
-IN_FLIGHT_MAX = 10_000  # commands without a reply: some 10 MB of futures and replies
 CLOSED = "the connection to the server was closed by this process"
 _NOTHING = object()
 # Its stub names a tuple of one.
@@ -190,9 +189,10 @@ class Transport:
     """Commands over one connection that comes back by itself.
 
     A command that was on its way when the connection was lost fails with `ServerUnavailable` and is
-    never repeated here: the caller knows whether it may be. A cancelled caller does no harm, but its
-    command may still take effect. Commands that have no reply or several (`SUBSCRIBE`, `MONITOR`,
-    `CLIENT REPLY`) don't belong here, nor do those that block, except on a `Connection.reader`.
+    never repeated here: the caller knows whether it may be. A cancelled caller does no harm, but
+    its command may still take effect. What has no reply or several (`SUBSCRIBE`, `CLIENT REPLY`)
+    does not belong here; nor does, except on a `Connection.reader`, what blocks. The server may
+    answer a batch as a whole, so one that takes it longer than the timeout counts as silence.
 
     Attributes:
         on_connect: Called in order after each (re)connect, before any other command is sent; they
@@ -205,7 +205,7 @@ class Transport:
         *,
         command_timeout_s: float | None = 5.0,
         connect_deadline_s: float = 5.0,
-        in_flight_max: int = IN_FLIGHT_MAX,
+        in_flight_max: int = 10_000,
     ) -> None:
         """Make it, in the event loop that will use it; the first command connects.
 
@@ -214,7 +214,8 @@ class Transport:
             command_timeout_s: Drop the connection when nothing at all has arrived for so long while
                 replies are due; None for blocking reads, which rely on TCP keepalive.
             connect_deadline_s: How long commands wait for a connection before they fail.
-            in_flight_max: Commands without a reply; above it `execute` waits and `send` raises.
+            in_flight_max: Commands without a reply (10,000 take some 10 MB); above it `execute`
+                waits and `send` raises.
         """
         self.on_connect: list[Callable[[Commands], Awaitable[None]]] = []
         self._dial = dial
@@ -238,7 +239,7 @@ class Transport:
         return self._closed
 
     def send(self, *args: Arg) -> asyncio.Future[Any]:
-        """Send one command without waiting; the future will have its reply.
+        """Send one command without waiting, not even for room; the future will have its reply.
 
         Raises:
             Overloaded: `in_flight_max` commands, or 4 MiB of unsent bytes, wait already.
@@ -290,16 +291,12 @@ class Transport:
         return await future
 
     async def ready(self) -> None:
-        """Return once the server answers.
-
-        Raises:
-            ServerUnavailable, ServerUnsuitable: It does not, within the deadline.
-        """
+        """Return once the server answers; raises `ServerUnavailable` or `ServerUnsuitable`."""
         with contextlib.suppress(ReplyError):  # refused is answered
             await self.execute("PING")
 
     async def unblock(self, reader: Transport) -> bool:
-        """End the blocking read of another transport; it returns as if its time was up.
+        """End the blocking read of another transport, as if its time was up.
 
         Returns:
             False if it was not blocked, perhaps not yet: repeat until the read has returned.
@@ -311,8 +308,7 @@ class Transport:
         """Close; what is in flight fails with `ServerUnavailable`. May be called twice."""
         self._closed = True
         self._link.drop(ServerUnavailable(CLOSED))
-        while self._waiters:
-            _wake(self._waiters.popleft()[0])
+        self._make_room()
         if self._connector is not None:
             self._connector.cancel()
             await asyncio.wait([self._connector])
@@ -347,8 +343,8 @@ class Transport:
             if not isinstance(exc, Exception):
                 raise
         else:
-            link.take(queue)
             self._link = link
+            link.take(queue)
             self._make_room()
 
     async def _establish(self) -> Link:
@@ -361,6 +357,8 @@ class Transport:
         except BaseException:
             link.drop(ServerUnavailable(CLOSED))
             raise
+        if self._closed:  # and whatever we awaited has swallowed the cancellation
+            link.drop(ServerUnavailable(CLOSED))
         if link.lost is not None:
             raise link.lost
         return link
@@ -389,10 +387,11 @@ class Transport:
         """Wake as many as fit, oldest first."""
         if self._waiters and not self._full(1):
             free = self._in_flight_max - self._link.in_flight
-            while self._waiters and (free := free - self._waiters[0][1]) >= 0:
-                _wake(self._waiters.popleft()[0])
-
-
-def _wake(turn: asyncio.Future[None]) -> None:
-    if not turn.done():
-        turn.set_result(None)
+            while self._waiters:
+                turn, count = self._waiters[0]
+                if not turn.done():  # one that was cancelled takes no room
+                    free -= count
+                    if free < 0 and not self._closed:
+                        return
+                    turn.set_result(None)
+                self._waiters.popleft()

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from hotmesh.compiler import Node
+from hotmesh.core import joins
 from hotmesh.core.context import build, generation_of
 from hotmesh.core.ending import interim
 from hotmesh.core.state import Leg
@@ -112,7 +113,11 @@ def follow(
     turn.note("leg.ended", node, dad, leg=leg, code=leg.code)
     emit(turn, node, dad)
     for name in following:
-        turn.queue.append((turn.program.node(name), dad + ",0"))
+        child = turn.program.node(name)
+        if child.plan.join:
+            joins.arrive(turn, child, node, dad)
+        else:
+            turn.queue.append((child, dad + ",0"))
 
 
 def emit(turn: Turn, node: Node, dad: str) -> None:

@@ -4,6 +4,7 @@ Field names of a job hash (the only place that knows them):
     r   revision, +1 with every transition      :   status: open activities, 0 done, negative
     interrupted m   `Meta`, written once                    d   job data      e   job error      u
      ms of the last change q   request id of a start that may be repeated
+    w   joins that wait for parents
     <activity><dimension>      its `Leg`        …/o its output data       …/h its hook data
 An activity id holds no comma and no slash, so a name can be split again.
 """
@@ -17,9 +18,9 @@ import msgspec
 from msgspec import Struct
 
 REV, STATUS, META, DATA, ERROR, UPDATED, REQUEST = "r", ":", "m", "d", "e", "u", "q"
-DEPENDANTS = "c"
+DEPENDANTS, JOINS = "c", "w"
 
-OPEN, DONE = 1, 2
+OPEN, DONE, JOINING, JOINED = 1, 2, 3, 4
 
 INTERRUPTED = -1_000_000_000
 """Added to the status of a job that is interrupted: far below any number of open activities."""
@@ -61,13 +62,15 @@ class Leg(Struct, array_like=True):
     """How far one activity got at one dimension.
 
     Attributes:
-        state: OPEN (waits for leg 2) or DONE.
+        state: OPEN (waits for leg 2), DONE, JOINING (waits for parents) or JOINED (about to be
+            entered).
         generation: How often leg 2 ran, so the last index of what it writes next.
         began_ms, changed_ms: Server time of leg 1 and of the last leg.
         code: Of the last answer, 0 before one.
         attempt: Of the last answer.
         error: Of a failed leg, or None.
-        seen: Ids of the answers that were applied while the leg stayed open.
+        seen: Ids of the answers that were applied while the leg stayed open; of a join, the
+            parents that came.
         turn: Which wait this is: a cycle may come back to a hook that waits.
         key: What a waiting hook registered its signal under, or the child that an await waits for;
             "" for neither.
@@ -83,6 +86,12 @@ class Leg(Struct, array_like=True):
     seen: list[str] = []
     turn: int = 0
     key: str = ""
+    items: int = 0
+    left: int = 0
+
+
+class StateMissing(Exception):
+    """A decision needs a field that was not loaded: load the whole job and decide again."""
 
 
 class Job:
@@ -98,10 +107,13 @@ class Job:
         "error",
         "exists",
         "hooks",
+        "inputs",
         "jid",
+        "joining",
         "legs",
         "meta",
         "outputs",
+        "results",
         "rev",
         "status",
         "updated_ms",
@@ -116,6 +128,9 @@ class Job:
         self.legs: dict[str, Leg] = {}
         self.outputs: dict[str, Any] = {}
         self.hooks: dict[str, Any] = {}
+        self.results: dict[str, Any] = {}  # of items of `each`, until all are there
+        self.inputs: dict[str, bytes] = {}  # of items that wait for their turn
+        self.joining: list[str] = []
 
 
 encode_value = msgspec.msgpack.Encoder().encode
@@ -123,7 +138,7 @@ decode_value = msgspec.msgpack.Decoder().decode
 _decode_meta = msgspec.msgpack.Decoder(Meta).decode
 _decode_leg = msgspec.msgpack.Decoder(Leg).decode
 
-HEAD = (REV, STATUS, META, DATA, ERROR, DEPENDANTS)
+HEAD = (REV, STATUS, META, DATA, ERROR, DEPENDANTS, JOINS)
 """Fields that every load asks for."""
 
 
@@ -153,6 +168,12 @@ def decode_job(jid: str, fields: Mapping[str, bytes]) -> Job | None:
             job.outputs[name[:-2]] = decode_value(value)
         elif name.endswith("/h"):
             job.hooks[name[:-2]] = decode_value(value)
+        elif name.endswith("/r"):
+            job.results[name[:-2]] = decode_value(value)
+        elif name.endswith("/i"):
+            job.inputs[name[:-2]] = value
+        elif name == JOINS:
+            job.joining = decode_value(value)
         elif "," in name:
             job.legs[name] = _decode_leg(value)
     return job

@@ -13,13 +13,14 @@ from typing import assert_never
 from msgspec import Raw
 
 from hotmesh.compiler import Node, Program
-from hotmesh.core import ending, legs, signals, start, waits
-from hotmesh.core.activities import ENTER
+from hotmesh.core import ending, items, joins, legs, signals, start, waits
+from hotmesh.core.activities import ENTER, SEND
 from hotmesh.core.context import base_of
 from hotmesh.core.effects import Append, Delete, Expire
 from hotmesh.core.events import Event, Start
 from hotmesh.core.outcome import Outcome
 from hotmesh.core.state import (
+    JOINED,
     OPEN,
     SEEN_MAX,
     Job,
@@ -188,6 +189,9 @@ def _reply(turn: Turn, event: Reply) -> None:
     if found is None:
         return
     node, base, leg = found
+    if leg.items:
+        items.answer(turn, node, base, leg, event, SEND[node.type])
+        return
     if event.rid in leg.seen:
         turn.note("entry.repeated", node, base, leg=leg)
         return
@@ -243,7 +247,8 @@ def _redeliver(turn: Turn, event: Redeliver) -> None:
 
 def _continue(turn: Turn, event: Continue) -> None:
     for aid, dad in event.steps:
-        if aid + dad not in turn.job.legs:
+        leg = turn.job.legs.get(aid + dad)
+        if leg is None or leg.state == JOINED:
             turn.queue.append((turn.program.node(aid), dad))
 
 
@@ -282,5 +287,9 @@ def _run(turn: Turn) -> None:
 
 
 def _end(turn: Turn) -> None:
-    if turn.job.status == 0:
+    job = turn.job
+    while job.joining and job.status == len(job.joining):
+        joins.settle(turn)
+        _run(turn)
+    if job.status == 0:
         ending.finish(turn)

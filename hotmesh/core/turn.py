@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from hotmesh.compiler import Node, Program
 from hotmesh.core import state
-from hotmesh.core.effects import Append, Effect, FieldsSet, Publish
+from hotmesh.core.effects import Append, Effect, FieldsDrop, FieldsSet, Publish
 from hotmesh.core.outcome import Note, NoteKind, Outcome
 from hotmesh.core.state import DONE, Job, Leg
 from hotmesh.ids import partition_of, span_id
@@ -45,6 +45,7 @@ class Turn:
         "env",
         "error_changed",
         "job",
+        "joins_changed",
         "legs_changed",
         "limits",
         "notes",
@@ -60,6 +61,7 @@ class Turn:
         self.queue: deque[tuple[Node, str]] = deque()
         self.steps = 0
         self.data_changed = self.error_changed = self.dependants_changed = False
+        self.joins_changed = False
         self.legs_changed: set[str] = set()
         self._fields: dict[str, bytes] = {}
 
@@ -106,6 +108,23 @@ class Turn:
         if not trace:
             return ""
         return f"{trace[:36]}{span_id(self.job.jid, node.id, dad, str(leg))}{trace[52:]}"
+
+    def wait_joining(self, name: str) -> None:
+        """Note a join that waits for parents."""
+        self.job.joining.append(name)
+        self.joins_changed = True
+
+    def end_joining(self, name: str) -> None:
+        self.job.joining.remove(name)
+        self.joins_changed = True
+
+    def set_field(self, name: str, value: bytes) -> None:
+        self._fields[name] = value
+
+    def drop_fields(self, names: list[str]) -> None:
+        for name in names:
+            self._fields.pop(name, None)
+        self.effects.append(FieldsDrop(tuple(names)))
 
     def adopt(self, child: str) -> None:
         """Note a job whose end follows from this one's."""
@@ -165,6 +184,8 @@ class Turn:
             fields[state.DATA] = state.encode_value(job.data)
         if self.error_changed:
             fields[state.ERROR] = state.encode_value(job.error)
+        if self.joins_changed:
+            fields[state.JOINS] = state.encode_value(job.joining)
         if self.dependants_changed:
             fields[state.DEPENDANTS] = state.encode_value(job.dependants)
         if not job.exists:

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from msgspec import Struct
 
-from hotmesh.compiler import Program
+from hotmesh.compiler import Node, Program
 from hotmesh.core import (
     Event,
     Job,
@@ -27,9 +27,9 @@ from hotmesh.core import (
     refuse,
     scrub,
 )
-from hotmesh.core.context import base_of
+from hotmesh.core.context import base_of, generation_of
 from hotmesh.core.signals import address, bounce, slot, slot_effect, telling
-from hotmesh.core.state import decode_value
+from hotmesh.core.state import StateMissing, decode_value
 from hotmesh.engine.hook_all import hook_all
 from hotmesh.errors import (
     DuplicateJob,
@@ -139,7 +139,11 @@ class Engine:
         for (jid, program), job in zip(programs.items(), jobs, strict=True):
             arrivals = by_job[jid]
             try:
-                decision = self._decide(program, jid, job, arrivals, self.env())
+                try:
+                    decision = self._decide(program, jid, job, arrivals, self.env())
+                except StateMissing:
+                    job = (await self.store.load([(jid, None)]))[0]
+                    decision = self._decide(program, jid, job, arrivals, self.env())
             except Exception as exc:  # one job's fault must not stop the others
                 log.error("job.undecidable", job=jid, error=repr(exc), exc_info=True)
                 failed.update((a.id, f"{type(exc).__name__}: {exc}") for a in arrivals)
@@ -409,12 +413,26 @@ def _fields(program: Program, arrivals: Sequence[Arrival]) -> list[str] | None:
             except KeyError:
                 return None
             names[event.aid + base_of(event.dad)] = None
-            for kind, other in program.loads(event.aid):
+            loads = program.loads(event.aid)
+            if loads is None:
+                return None
+            if node.plan.each is not None:
+                _add_item(names, node, event.dad)
+            for kind, other in loads:
                 address = node.address(event.dad, other)
                 names[f"{other.id}{address}/{kind}" if kind else other.id + base_of(address)] = None
         elif not isinstance(event, ChildStart):
             return None
     return list(names)
+
+
+def _add_item(names: dict[str, None], node: Node, dad: str) -> None:
+    """Of an answer to one item of `each`: whether it has come before, and the input that waits
+    for its lane.
+    """
+    names[f"{node.id}{dad}/r"] = None
+    after = int(dad.rpartition(",")[2]) + node.plan.concurrency
+    names[f"{node.id}{generation_of(dad, after)}/i"] = None
 
 
 class _Decision:

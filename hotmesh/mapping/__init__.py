@@ -11,9 +11,8 @@ from hotmesh.mapping.env import Env
 from hotmesh.mapping.evaluate import evaluate, evaluate_condition, evaluate_maps
 from hotmesh.mapping.functions import FAMILIES
 from hotmesh.mapping.javascript import UNDEFINED, Date, Undefined
-from hotmesh.mapping.javascript import to_string as text_of
 from hotmesh.mapping.paths import is_reference
-from hotmesh.mapping.plain import plain
+from hotmesh.mapping.plain import plain, text_of
 
 __all__ = [
     "FAMILIES",

@@ -1,5 +1,4 @@
-"""Calls of functions: `{@family.name}` → the function, and a closure that evaluates its arguments
-and calls it.
+"""Calls: `{@family.name}` and cells for its arguments → a closure.
 
 Every fault inside a function leaves here as a `MappingError` that names the place, and nothing else
 does.
@@ -57,9 +56,7 @@ def is_function(text: Any) -> bool:
 
 
 def find(text: str, where: str) -> Callable[..., Any]:
-    """The function that `{@family.name}` names; a `MappingError` with the nearest names if there is
-    none.
-    """
+    """The function that `{@family.name}` names; raises with the nearest names if there is none."""
     family, _, name = text[2:-1].partition(".")
     functions = FAMILIES.get(family, {})
     if name not in functions:
@@ -87,8 +84,9 @@ def _suggestion(family: str, name: str) -> str:
 
 
 def fault(exc: BaseException, where: str) -> MappingError:
-    """The error for what a function raised. Only our own messages are shown: others may quote
-    data.
+    """The error for what a function raised.
+
+    Only our own messages are shown: others may quote data.
     """
     if isinstance(exc, (WrongType, OutOfRange)):
         return MappingError(str(exc), where=where)

@@ -1,6 +1,4 @@
-"""Cells: a literal, a reference, or a function without arguments → a closure. What pipes and maps
-have in common.
-"""
+"""Cells: a literal, a reference, or a function without arguments → a closure."""
 
 from __future__ import annotations
 
@@ -72,9 +70,7 @@ def compile_cell(cell: Any, place: Place) -> Cell:
 
 
 def _own(value: Any, place: Place) -> Any:
-    """The compiler's own copy of a literal, keys as text, so that nothing the caller does later
-    changes the rule.
-    """
+    """The compiler's own copy of a literal, keys as text: the caller may change the rule later."""
     if isinstance(value, Date):
         return copied(value)
     if isinstance(value, (list, tuple)):

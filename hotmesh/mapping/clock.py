@@ -1,6 +1,4 @@
-"""Clock and chance for `evaluate` and its kin: the one file of this package that may import
-them.
-"""
+"""Clock and chance for `evaluate` and its kin: the one file that may import them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Rules → closures, once. The engine compiles a model's maps when it is linked and only calls them
-afterwards.
+"""Rules → closures, once.
+
+The engine compiles a model's maps when it is linked and only calls them afterwards.
 """
 
 from __future__ import annotations
@@ -38,8 +39,7 @@ def compile_value(rule: Any, *, path: str = "") -> Closure:
 
 
 def compile_maps(maps: Any, *, path: str = "") -> Callable[[Any, Env], dict[str, Any]]:
-    """A whole `maps` object: objects are walked, arrays in it become objects, the leaves are
-    values.
+    """A whole `maps` object: objects are walked, arrays become objects, leaves are values.
 
     A pipe in place of the whole gives whatever it yields, be it an object or not; the type says
     what a map should be.

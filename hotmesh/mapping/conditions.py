@@ -1,6 +1,4 @@
-"""Transition conditions: `code`, `gate` and `match` → a closure that says whether a transition is
-followed.
-"""
+"""Transition conditions: `code`, `gate` and `match` → a closure that says yes or no."""
 
 from __future__ import annotations
 

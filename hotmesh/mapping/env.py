@@ -25,9 +25,7 @@ TURN_STEPS: Final = 10
 
 
 class Frame:
-    """The variables of one running reduce: `{$item}`, `{$key}`, `{$index}`, `{$input}` and
-    `{$output}`.
-    """
+    """The variables of one running reduce: `{$item}`, `{$key}`, `{$index}` and so on."""
 
     __slots__ = ("index", "input", "item", "key", "output")
 

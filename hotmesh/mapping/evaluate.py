@@ -1,5 +1,6 @@
-"""One-off evaluation, for tests, tools and the command line. What runs more than once is compiled
-instead.
+"""One-off evaluation, for tests, tools and the command line.
+
+What runs more than once is compiled instead.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from hotmesh.mapping.javascript.dates import ms_of
 
 
 def evaluate(rule: Any, context: dict[str, Any], now: datetime | None = None) -> Any:
-    """The value of a literal, a `'{reference}'`, a `'{@family.function}'` or `{"@pipe": [[...],
-    ...]}`.
+    """The value of a literal, a `'{reference}'`, a `'{@family.name}'` or `{"@pipe": [[...], ...]}`.
 
     Args:
         context: What references walk from. Functions that work in place change it.
@@ -30,18 +30,14 @@ def evaluate(rule: Any, context: dict[str, Any], now: datetime | None = None) ->
 def evaluate_maps(
     maps: Any, context: dict[str, Any], now: datetime | None = None
 ) -> dict[str, Any]:
-    """The result of a whole `maps` object; see `evaluate`. A missing reference leaves its key with
-    UNDEFINED.
-    """
+    """The result of a whole `maps` object; a missing reference leaves its key with UNDEFINED."""
     return compile_maps(maps)(context, _env(now))
 
 
 def evaluate_condition(
     rule: Any, context: dict[str, Any], code: int = CODE_DEFAULT, now: datetime | None = None
 ) -> bool:
-    """Whether a transition with this condition is followed after an outcome with this code; see
-    `evaluate`.
-    """
+    """Whether a transition is followed after an outcome with a code; see `evaluate`."""
     return compile_condition(rule)(context, code, _env(now))
 
 

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from hotmesh.errors import MappingError
-from hotmesh.mapping.javascript import UNDEFINED, Date
+from hotmesh.mapping.calls import fault
+from hotmesh.mapping.javascript import UNDEFINED, Date, OutOfRange, to_string
 from hotmesh.mapping.javascript.dates import EPOCH, iso_text
 from hotmesh.mapping.javascript.text import encodable
 from hotmesh.mapping.javascript.values import DEPTH_MAX, ELEMENTS_MAX, double
@@ -23,8 +24,7 @@ _LAST_MS: Final = 253_402_300_799_999
 
 
 def plain(value: Any) -> Any:
-    """The value with everything replaced that has no encoding; the very same object if there is
-    nothing to replace.
+    """The value as it can be stored; the very same object if there is nothing to replace.
 
     Undefined members of objects are left out, undefined elements (and an undefined value as a
     whole) become None. A `Date` becomes an aware UTC `datetime`, an invalid one None, one beyond
@@ -41,6 +41,18 @@ def plain(value: Any) -> Any:
     if _is_plain(value, DEPTH_MAX, _Count()):
         return value
     return _made_plain(value, DEPTH_MAX, _Count())
+
+
+def text_of(value: Any) -> str:
+    """The text of a mapped value as JavaScript makes it, for names and keys: `3`, `true`, `a,b`.
+
+    Raises:
+        MappingError: An array that is cyclic, nested too deeply, or too long as text.
+    """
+    try:
+        return encodable(to_string(value))
+    except (OutOfRange, RecursionError) as exc:
+        raise fault(exc, "") from exc
 
 
 class _Count:

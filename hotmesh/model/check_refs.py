@@ -265,7 +265,7 @@ class _Reference:
                 f"{name!r} does not come before {self.reader.name!r}, so this has no value; pass "
                 "it on by `job.maps`"
             )
-        elif section == "input" and not of_payload:
+        elif section == "input" and not of_payload and not self._is_item(name):
             other = self.text.replace(".input.", ".output.", 1)
             use = (
                 f"use {other}"
@@ -290,6 +290,12 @@ class _Reference:
         else:
             return True
         return False
+
+    def _is_item(self, name: str) -> bool:
+        """Whether this is the item that an activity with `each` is called for."""
+        activity = self.reader.view.graph.activities[name]
+        has_items = getattr(activity, "each", None) is not None
+        return has_items and name == self.reader.name and self.parts[3:4] in (("item",), ("index",))
 
     def _comes_before(self, name: str) -> bool:
         """Whether an activity is on the way to the reader, or the graph can't tell."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from hotmesh.compiler import Node
 from hotmesh.core.activities import await_, cycle, hook, interrupt, signal, worker
+from hotmesh.core.items import Send
 from hotmesh.core.turn import Turn
 
 ENTER: dict[str, Callable[[Turn, Node, str], None]] = {
@@ -19,3 +20,6 @@ ENTER: dict[str, Callable[[Turn, Node, str], None]] = {
     "signal": signal.enter,
     "worker": worker.enter,
 }
+
+SEND: dict[str, Send] = {"await": await_.send, "worker": worker.send}
+"""How the types that may run `each` item dispatch one."""

@@ -4,10 +4,14 @@ only start it).
 
 from __future__ import annotations
 
+from typing import Any
+
+from msgspec import Raw
+
 from hotmesh.compiler import Node
-from hotmesh.core import waits
-from hotmesh.core.activities.waiting import input_of, topic_of
+from hotmesh.core import items, waits
 from hotmesh.core.context import build
+from hotmesh.core.inputs import input_of, topic_of
 from hotmesh.core.legs import take
 from hotmesh.core.start import job_id_of
 from hotmesh.core.state import OPEN, Leg
@@ -18,29 +22,40 @@ from hotmesh.messages import ChildStart
 
 
 def enter(turn: Turn, node: Node, dad: str) -> None:
-    """Leg 1: map the input and order the child's start.
-
-    The child's id is settled here, so that its entry goes to the partition where it will live. It
-    runs on the version of its parent.
-    """
+    """Leg 1: map the input and order the child's start. It runs on the version of its parent."""
     context = build(turn.job, node, dad)
+    if node.each is not None:
+        items.begin(turn, node, dad, context, send)
+        return
     topic = topic_of(turn, node, context)
     data, raw = input_of(turn, node, context)
-    graph = turn.program.graph(topic)
-    if graph is None:
-        program = turn.program
-        raise TopicNotFound(topic=topic, app_id=program.app_id, version=program.version)
-    jid = job_id_of(turn.program, topic, data, turn.env)
-    jid = jid or derive(turn.job.jid, node.id, dad)
-    rule = node.plan.options.get("await")
-    answer = rule is None or bool(node.option("await", context, turn.env))
-    job = turn.job
-    trace = turn.trace_of(node, dad)
-    start = ChildStart(jid, topic, turn.program.version, raw, job.jid, node.id, dad, trace, answer)
-    turn.append_to_job(jid, start)
+    answer = bool(node.option("await", context, turn.env))
+    jid = _start(turn, node, dad, topic, data, raw, answer=answer)
     leg = Leg(OPEN, 0, turn.env.now_ms, turn.env.now_ms)
     if answer:
         waits.begin(turn, node, dad, leg)
         leg.key = jid
     else:
         take(turn, node, dad, leg, data={"job_id": jid})
+
+
+def send(turn: Turn, node: Node, dad: str, data: Any, raw: Raw) -> None:
+    """Start a child for one item of `each`."""
+    topic = topic_of(turn, node, build(turn.job, node, dad))
+    _start(turn, node, dad, topic, data, raw, answer=True)
+
+
+def _start(
+    turn: Turn, node: Node, dad: str, topic: str, data: Any, raw: Raw, *, answer: bool
+) -> str:
+    """Order a child's start; its id, which is settled here so that the entry goes to the
+    partition where it will live.
+    """
+    program, job = turn.program, turn.job
+    if program.graph(topic) is None:
+        raise TopicNotFound(topic=topic, app_id=program.app_id, version=program.version)
+    jid = job_id_of(program, topic, data, turn.env) or derive(job.jid, node.id, dad)
+    trace = turn.trace_of(node, dad)
+    start = ChildStart(jid, topic, program.version, raw, job.jid, node.id, dad, trace, answer)
+    turn.append_to_job(jid, start)
+    return jid

@@ -7,9 +7,9 @@ from typing import Any
 from hotmesh.compiler import Node
 from hotmesh.core import signals
 from hotmesh.core.activities.passing import pass_on
-from hotmesh.core.activities.waiting import topic_of
 from hotmesh.core.context import build
 from hotmesh.core.effects import Append
+from hotmesh.core.inputs import topic_of
 from hotmesh.core.state import OPEN, Leg
 from hotmesh.core.turn import Turn
 from hotmesh.errors import HookNotFound, MappingError

@@ -1,6 +1,4 @@
-"""`{@array.…}`. Some work in place: the array in the context changes, and later cells and rules see
-it.
-"""
+"""`{@array.…}`. Some work in place: later cells and rules see the changed array."""
 
 from __future__ import annotations
 
@@ -159,9 +157,7 @@ def _comparable(element: Any) -> Any:
 
 
 def needs_callback(*_: Any) -> Any:
-    """Stands for the functions that take a function, which no pipe can supply. The compiler refuses
-    them.
-    """
+    """Stands for the functions that take a function; the compiler refuses them."""
     raise WrongType("this takes a function, which a pipe can't give it; use a row {'@reduce': […]}")
 
 

@@ -30,9 +30,7 @@ _RANGES: Final = {3: "1-31", 5: "0-7"}
 
 
 def next_delay(env: Env, expression: Any = UNDEFINED) -> int:
-    """Whole seconds until the next match after now, in UTC, at least `FLOOR_S`; -1 for what is not
-    text.
-    """
+    """Whole seconds until the next match, in UTC, at least `FLOOR_S`; -1 for what is not text."""
     if not isinstance(expression, str):
         return -1
     # Loads slowly for what it is (calendar and locale), and few models have a cron expression.

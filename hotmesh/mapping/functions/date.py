@@ -1,6 +1,4 @@
-"""`{@date.…}`. Months count from 0; what has no UTC in its name is in the local zone of the
-pass.
-"""
+"""`{@date.…}`. Months count from 0; without UTC in its name a function is local."""
 
 from __future__ import annotations
 
@@ -41,8 +39,9 @@ Function = Callable[..., Any]
 
 
 def _moment(value: Any) -> float:
-    """The milliseconds of a date input: a date, milliseconds, strict ISO text, or text that begins
-    with milliseconds.
+    """The milliseconds of a date input: a date, milliseconds, strict ISO text, or other text.
+
+    Text that is not strict ISO counts as milliseconds, as far as it is a number.
     """
     if isinstance(value, (Date, datetime)):
         return ms_of(value)
@@ -107,9 +106,7 @@ def _store(d: Any, ms: float) -> float:
 
 
 def _parts_of(ms: float, given: tuple[Any, ...], first: str, count: int) -> list[float] | None:
-    """The parts of a moment with `count` of them replaced; None when there is nothing to replace
-    them in.
-    """
+    """The parts of a moment with `count` of them replaced; None for an invalid one."""
     values = [to_number(value) for value in (*given, *[UNDEFINED] * count)[:count]]
     if ms != ms and first != "year":
         return None
@@ -121,9 +118,7 @@ def _parts_of(ms: float, given: tuple[Any, ...], first: str, count: int) -> list
 
 
 def _set_utc(first: str, count: int) -> Function:
-    """A setter of `count` parts from `first` on. A part that is not given is NaN, and so is then
-    the date.
-    """
+    """A setter of `count` parts from `first` on; one that is not given makes the date invalid."""
 
     def write(d: Any, *values: Any) -> float:
         parts = _parts_of(_moment(d), values, first, count)
@@ -161,9 +156,7 @@ def parse(env: Env, x: Any = UNDEFINED) -> float:
 
 
 def utc(*values: Any) -> float:
-    """Milliseconds of year, month, day, hour, minute, second and milliseconds, all of which are
-    needed.
-    """
+    """Milliseconds of year, month, day, hour, minute, second, milliseconds; all are needed."""
     parts = [to_number(value) for value in (*values, *[UNDEFINED] * 7)[:7]]
     if 0 <= to_integer(parts[0]) <= 99 and parts[0] == parts[0]:
         parts[0] = 1900 + to_integer(parts[0])

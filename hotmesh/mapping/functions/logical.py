@@ -1,6 +1,4 @@
-"""`{@logical.…}`: like `&&` and `||` they give one of their two arguments; both are already
-evaluated.
-"""
+"""`{@logical.…}`: like `&&` and `||` of JavaScript they give one of their arguments."""
 
 from __future__ import annotations
 

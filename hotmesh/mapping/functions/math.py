@@ -1,6 +1,4 @@
-"""`{@math.…}`: doubles throughout; where Python's own functions raise, these give NaN or an
-infinity.
-"""
+"""`{@math.…}`: doubles; where Python raises, these give NaN or an infinity."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ Real = Callable[[float], float]
 
 
 def _real(function: Real, *, poles: dict[float, float] | None = None) -> Callable[..., float]:
-    """A function of one number: NaN outside of its domain, infinite where it overflows or has a
-    pole.
-    """
+    """A function of one number: NaN outside of its domain, infinite at a pole."""
 
     def apply(x: Any = UNDEFINED) -> float:
         value = to_number(x)
@@ -58,8 +54,9 @@ def _whole(function: Callable[[float], int]) -> Real:
 
 
 def _nearest(value: float) -> int:
-    """The nearest integer, halves upwards. Adding one half first would round 0.49999999999999994
-    up.
+    """The nearest integer, halves upwards.
+
+    Adding one half first would round 0.49999999999999994 up.
     """
     below = math.floor(value)
     return below + 1 if value - below >= 0.5 else below
@@ -123,9 +120,7 @@ def multiply(*numbers: Any) -> float:
 
 
 def divide(*numbers: Any) -> Any:
-    """A divisor that is the number zero gives NaN; null and text only become zero later and give an
-    infinity.
-    """
+    """A divisor that is the number 0 gives NaN; null and text give an infinity instead."""
     result, *rest = _operands(numbers)
     if to_number(result) != to_number(result):
         return math.nan

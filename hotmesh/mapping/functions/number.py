@@ -78,8 +78,9 @@ def _digits(value: Any, least: int) -> int:
 
 
 def _rounded(value: float, places: int) -> int:
-    """A positive number times ten to `places`, to the nearest integer, halves away from zero, of
-    its exact value.
+    """A positive number times ten to `places`, as an integer.
+
+    The exact value is rounded, halves away from zero.
     """
     top, bottom = value.as_integer_ratio()
     if places >= 0:

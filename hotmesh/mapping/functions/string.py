@@ -33,9 +33,7 @@ def char_at(s: Any, i: Any = UNDEFINED) -> str:
 
 
 def concat(*values: Any) -> str:
-    """The way to make text of anything: null and undefined are nothing, everything else its
-    text.
-    """
+    """All as one text; null and undefined are nothing."""
     return joined(["" if is_nullish(value) else to_string(value) for value in values])
 
 

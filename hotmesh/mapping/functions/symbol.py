@@ -1,6 +1,4 @@
-"""`{@symbol.…}`: values that a rule can't write as a literal. None takes an argument; each gives a
-fresh value.
-"""
+"""`{@symbol.…}`: values that a rule can't write as a literal, new each time."""
 
 from __future__ import annotations
 

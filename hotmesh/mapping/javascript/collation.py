@@ -1,5 +1,4 @@
-"""The order in which people expect text: close to that of the Unicode collation's root, without its
-tables.
+"""The order in which people expect text, close to the root of the Unicode collation.
 
 Three levels: base characters (blanks, punctuation, symbols, currency, digits, letters, case aside),
 then accents, then case with lower before upper. Scripts are in code point order, which for the

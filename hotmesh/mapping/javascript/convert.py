@@ -27,9 +27,7 @@ _NUMBERS: Final = frozenset({int, float})
 
 
 def to_number(value: Any) -> float:
-    """undefined is NaN, null 0, text what it spells, a date its milliseconds, an array what its
-    text spells.
-    """
+    """The number that a value counts as; NaN for undefined, objects and most text."""
     if isinstance(value, int):
         return int(value) if -SAFE <= value <= SAFE else double(value)
     if isinstance(value, float):
@@ -44,9 +42,7 @@ def to_number(value: Any) -> float:
 
 
 def to_string(value: Any) -> str:
-    """The text of anything; of an array its elements joined by commas, of an object `[object
-    Object]`.
-    """
+    """The text of anything; of an array its elements joined by commas."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -103,9 +99,7 @@ def add(left: Any, right: Any) -> Any:
 
 
 def less(left: Any, right: Any) -> bool | None:
-    """JavaScript's `<`; None where the two can't be ordered, which counts as false there and in the
-    other direction.
-    """
+    """JavaScript's `<`; None where two values can't be ordered."""
     if not (type(left) in _NUMBERS and type(right) in _NUMBERS):
         left = ms_of(left) if is_date(left) else to_primitive(left)
         right = ms_of(right) if is_date(right) else to_primitive(right)

@@ -1,5 +1,4 @@
-"""`toLocaleDateString` and its kin: American English in full, plain figures in a few other
-languages.
+"""`toLocaleDateString` and its kin: American English, and plain figures in a few others.
 
 Python's standard library has no locale data. What would need it is refused with an error that says
 so, never guessed.
@@ -44,9 +43,7 @@ _TAG: Final = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
 
 
 class Figures(NamedTuple):
-    """How a language writes a date in figures: order and separator, widths, and what stands before
-    the time.
-    """
+    """How a language writes a date in figures, and what stands between date and time."""
 
     order: str
     separator: str

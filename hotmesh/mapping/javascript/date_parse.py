@@ -1,6 +1,4 @@
-"""Dates from text: the strict pattern of date inputs, ISO 8601, and the free forms that V8 guesses
-at.
-"""
+"""Dates from text: the strict pattern, ISO 8601, and the free forms that V8 guesses at."""
 
 from __future__ import annotations
 
@@ -80,9 +78,7 @@ class _Refused(Exception):
 
 
 class _Free:
-    """Reads numbers, names of months, a time, am or pm, and a zone in the orders that V8
-    accepts.
-    """
+    """Reads numbers, months, a time, am or pm, and a zone in the orders that V8 accepts."""
 
     def __init__(self, text: str) -> None:
         self.text = text

@@ -1,5 +1,4 @@
-"""JavaScript's Date: milliseconds since 1970 UTC, valid for 275,760 years in both directions,
-changed in place by setters.
+"""JavaScript's Date: milliseconds since 1970 UTC, changed in place by setters.
 
 `datetime` ends at the years 1 and 9999 and can't be invalid, so the calendar here is arithmetic on
 integers.
@@ -111,8 +110,7 @@ def fields_of(ms: float) -> Fields:
 
 
 def ms_of_parts(parts: list[float]) -> float:
-    """Milliseconds of year, month (from 0), day, hour, minute, second and milliseconds; NaN if any
-    is not finite.
+    """Milliseconds of year, month (from 0), day, hour, minute, second and milliseconds.
 
     Parts outside of their ranges run over into their neighbours; fractions are cut.
     """
@@ -134,9 +132,7 @@ def local_ms(ms: float, zone: str) -> float:
 
 
 def utc_ms(local: float, zone: str) -> float:
-    """The reverse of `local_ms`; hours that a clock skips or repeats are read as before the
-    change.
-    """
+    """The reverse of `local_ms`; hours that a clock skips or repeats are read as before."""
     if not -MS_MAX - DAY_MS <= local <= MS_MAX + DAY_MS:
         return math.nan
     return utc_of_local(int(local), zone)

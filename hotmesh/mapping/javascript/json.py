@@ -44,9 +44,7 @@ def quoted(text: str) -> str:
 
 
 class _Writer:
-    """Writes one value; counts what it has written, so that shared parts can't multiply without
-    end.
-    """
+    """Writes one value, and counts, so that shared parts can't multiply without end."""
 
     def __init__(self, names: list[str] | None, gap: str) -> None:
         self.names, self.gap = names, gap

@@ -16,8 +16,7 @@ _BASED: Final = re.compile(r"0(?:[xX]([0-9a-fA-F]+)|[oO]([0-7]+)|[bB]([01]+))")
 
 
 def tidy(value: float) -> float:
-    """A result as it is handed out: a whole number that a double holds exactly becomes an int,
-    except -0.
+    """A result as it is handed out: an int where a double is one exactly, except -0.
 
     Workers are Python: they should see 3, not 3.0, and never an integer that JavaScript could not
     have counted to.
@@ -30,9 +29,7 @@ def tidy(value: float) -> float:
 
 
 def digits_of(value: float) -> tuple[str, int]:
-    """The shortest digits that read back as a positive finite number, and the place of the point:
-    0.d1d2… x 10^place.
-    """
+    """The shortest digits of a positive finite number and its point: 0.d1d2… x 10^place."""
     mantissa, _, exponent = repr(float(value)).partition("e")
     whole, _, fraction = mantissa.partition(".")
     digits = whole + fraction

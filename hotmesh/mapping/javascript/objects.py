@@ -37,8 +37,9 @@ class Attributes(NamedTuple):
 
 
 class Mark:
-    """What is known about one object beyond its members. `holder` keeps it alive, so that its id
-    stays its own.
+    """What is known about one object beyond its members.
+
+    `holder` keeps it alive, so that its id stays its own.
     """
 
     __slots__ = ("attributes", "extensible", "frozen", "hidden", "holder", "sealed")
@@ -54,9 +55,7 @@ Marks: TypeAlias = dict[int, Mark]
 
 
 def index_of(key: str) -> int | None:
-    """The number that a key stands for if it is one in its only spelling: `0`, `17`, not `01` or
-    `-1`.
-    """
+    """The number that a key is in its only spelling: `0`, `17`; None for `01` or `-1`."""
     if not key or not "0" <= key[0] <= "9" or not _INDEX.fullmatch(key):
         return None
     index = int(key)
@@ -170,8 +169,9 @@ def _assign_element(target: list[Any], key: str, value: Any) -> None:
 
 
 def define(target: Any, key: str, descriptor: Any, marks: Marks) -> None:
-    """`Object.defineProperty`: set a member and what may be done with it. Attributes that are not
-    named are off.
+    """`Object.defineProperty`: set a member and what may be done with it.
+
+    Attributes that are not named are off.
     """
     if not is_object(descriptor) or isinstance(descriptor, list):
         raise WrongType(f"a property descriptor is an object, not {kind(descriptor)}")

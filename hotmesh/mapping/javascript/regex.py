@@ -254,9 +254,7 @@ class _Runner:
         return (before != after) == (assertion == "word")
 
     def past_reference(self, slots: Slots, group: int, at: int, *, back: bool) -> int | None:
-        """Where reading goes on after a back reference; a group that has not matched stands for
-        nothing.
-        """
+        """Where reading goes on after a back reference; an unset group stands for nothing."""
         start, end = slots[2 * group], slots[2 * group + 1]
         if start < 0 or end < 0:
             return at

@@ -48,9 +48,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """`groups` are the numbers of the capturing groups inside: every turn forgets what they
-    held.
-    """
+    """`groups` are the numbers of the groups inside: every turn forgets what they held."""
 
     body: Node
     least: int
@@ -94,9 +92,7 @@ _GROUP: Final = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]?|\((?!\?)|\(\?<(?![=!])", 
 
 
 def parse(source: str) -> tuple[Node, int, dict[str, int]]:
-    """The tree of a pattern given in units, its number of groups, and the numbers of the named
-    ones.
-    """
+    """The tree of a pattern given in units, its number of groups, and the named ones."""
     if len(source) > LENGTH_MAX:
         raise OutOfRange(f"the pattern has more than {LENGTH_MAX:,} characters")
     parser = _Parser(source)

@@ -1,6 +1,4 @@
-"""The methods that text and arrays share by name; each does what the kind of its first argument
-says.
-"""
+"""The methods that text and arrays share by name; each does what its argument's kind says."""
 
 from __future__ import annotations
 
@@ -62,9 +60,7 @@ def index_of(value: Any, sought: Any = UNDEFINED, start: Any = UNDEFINED) -> int
 
 
 def last_index_of(value: Any, sought: Any = UNDEFINED, start: Any = UNDEFINED) -> int:
-    """On an array an absent `start` counts as 0, since it is handed on as undefined; on text it
-    means the end.
-    """
+    """On an array an absent `start` counts as 0; on text it means the end."""
     position = to_number(start)
     if isinstance(_either(value), str):
         row, part = units(value), units(to_string(sought))

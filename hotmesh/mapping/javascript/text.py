@@ -48,9 +48,7 @@ def unit_count(text: str) -> int:
 
 
 def encodable(text: str) -> str:
-    """The text with every half of a pair replaced by U+FFFD, as JavaScript does when it writes
-    UTF-8.
-    """
+    """The text with every half of a pair replaced by U+FFFD, as JavaScript writes UTF-8."""
     if text.isascii() or not _SURROGATE.search(text):
         return text
     return _SURROGATE.sub("\ufffd", text)

@@ -32,13 +32,11 @@ SAFE: Final = 2**53
 
 
 class WrongType(TypeError):
-    """A value that the function can't work on: JavaScript's TypeError. Its text is safe to show."""
+    """A value that the function can't work on: JavaScript's TypeError. Safe to show."""
 
 
 class OutOfRange(ValueError):
-    """A value or result outside of what is allowed: JavaScript's RangeError, and our limits. Its
-    text is safe to show.
-    """
+    """Outside of what is allowed: JavaScript's RangeError, and our limits. Safe to show."""
 
 
 @final
@@ -125,9 +123,7 @@ def double(value: float) -> float:
 
 
 def strict_equal(left: Any, right: Any) -> bool:
-    """JavaScript's `===`: same type and value, NaN unlike itself, arrays and objects by
-    identity.
-    """
+    """JavaScript's `===`: same type and value; arrays and objects by identity."""
     if isinstance(left, str):
         return isinstance(right, str) and left == right
     if isinstance(left, bool) or isinstance(right, bool):

@@ -56,9 +56,7 @@ def long_name(ms: int, zone: str) -> str:
 
 
 def _within(ms: int) -> int:
-    """The same moment in a year that `datetime` knows; what zones did then is an extrapolation
-    either way.
-    """
+    """The same moment in a year that `datetime` knows: zones repeat with the calendar."""
     if ms < FIRST_MS:
         return ms + (FIRST_MS - ms + CYCLE_MS - 1) // CYCLE_MS * CYCLE_MS
     if ms > LAST_MS:

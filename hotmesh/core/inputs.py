@@ -35,7 +35,13 @@ def input_of(turn: Turn, node: Node, context: dict[str, Any]) -> tuple[Any, Raw]
     """The mapped input, plain and encoded; an empty object when the model maps none."""
     if node.input is None:
         return {}, EMPTY
-    data = plain(node.input(context, turn.env))
+    return encoded_input(turn, node, plain(node.input(context, turn.env)))
+
+
+def encoded_input(turn: Turn, node: Node, data: Any) -> tuple[Any, Raw]:
+    """Input that is mapped already: checked against the schema of a validated activity, and
+    encoded.
+    """
     if node.check_input is not None:
         node.check_input(data, f"the input of activity {node.id!r}")
     what = f"the input of activity {node.id!r}"

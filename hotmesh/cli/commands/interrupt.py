@@ -1,0 +1,30 @@
+"""`hotmesh interrupt`."""
+
+from __future__ import annotations
+
+from hotmesh.cli.arguments import check_duration
+from hotmesh.cli.context import Cli
+
+
+async def interrupt(
+    jid: str,
+    /,
+    *,
+    reason: str = "",
+    quiet: bool = False,
+    expire: str = "1s",
+    cli: Cli,
+) -> None:
+    """End a running job; what its workers still do is dropped.
+
+    Args:
+        jid: The job's id.
+        reason: The message of its error.
+        quiet: Give it no error: callers get the data so far.
+        expire: How long the record is kept.
+    """
+    check_duration(expire, "--expire")
+    async with cli.mesh() as mesh:
+        topic = (await mesh.export(jid)).topic
+        await mesh.interrupt(topic, jid, reason=reason, throw=not quiet, expire=expire)
+    cli.output.result({"job_id": jid, "interrupted": True}, f"interrupted {jid}")

@@ -1,0 +1,25 @@
+"""`hotmesh worker`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from hotmesh.cli import serving
+from hotmesh.cli.context import Cli
+from hotmesh.cli.workers import load_workers
+
+Objects = Annotated[tuple[str, ...], Parameter(name=("--workers", "-A"))]
+
+
+async def worker(*, objects: Objects, cli: Cli) -> int:
+    """Run functions until SIGTERM or Ctrl-C; a second one stops at once.
+
+    Args:
+        objects: MODULE:OBJ, a Worker, a list of Workers, or a dict of topic → function; a module
+            alone means its `workers`. May be given several times.
+    """
+    app_id = cli.app_id()
+    workers = load_workers(objects, concurrency=cli.settings.worker.concurrency)
+    return await serving.run(cli, app_id, "worker", workers=workers)

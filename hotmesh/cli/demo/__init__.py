@@ -1,0 +1,1 @@
+"""What `hotmesh dev --demo` runs; `examples/seed/` holds the same model and workers."""

@@ -1,0 +1,40 @@
+"""Jobs as text: what `state`, `export` and the demo share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hotmesh.cli.output import Output, one_line
+from hotmesh.mesh import Timeline
+
+COLUMNS = ("activity", "type", "dimension", "state", ">began", ">took", ">code", ">tries")
+
+
+def status_text(status: int, error: Any) -> str:
+    """A job's status in words."""
+    if isinstance(error, dict):
+        message = one_line(str(error.get("message", "")))
+        return f"failed with code {error.get('code')}: {message}"
+    if status > 0:
+        return f"running, {status} open"
+    return "done" if status == 0 else "interrupted"
+
+
+def print_timeline(output: Output, timeline: Timeline) -> None:
+    """What happened, a row per activity and dimension."""
+    output.table(
+        COLUMNS,
+        [
+            (
+                leg.activity,
+                leg.type,
+                leg.dimension,
+                leg.state,
+                f"+{leg.began_ms - timeline.created_ms} ms",
+                f"{leg.duration_ms} ms" if leg.state == "done" else "",
+                leg.code or "",
+                leg.attempt + 1,
+            )
+            for leg in timeline.legs
+        ],
+    )
