@@ -25,6 +25,7 @@ from hotmesh.compiler.plan import (
 from hotmesh.compiler.schema import validator
 from hotmesh.durations import parse as parse_duration
 from hotmesh.errors import Finding, MappingError, ModelInvalid
+from hotmesh.ids import derive
 from hotmesh.mapping import compile_maps, compile_value, references
 from hotmesh.model import App, Graph, check, load, retry_rules, validates
 from hotmesh.model.activities import Activity
@@ -80,7 +81,7 @@ def compile_model(
     errors = [f for f in findings if f.severity == "error"]
     if errors:
         raise ModelInvalid(errors)
-    return Compiled(_plan(model.app), tuple(findings))
+    return Compiled(_plan(model.app, _digest(model.raw)), tuple(findings))
 
 
 class PipeCheck:
@@ -100,7 +101,12 @@ class PipeCheck:
         return []
 
 
-def _plan(app: App) -> Plan:
+def _digest(raw: dict[str, Any]) -> str:
+    """What tells one model from another, whatever the order of its keys."""
+    return derive(msgspec.json.encode(raw, order="deterministic").decode())
+
+
+def _plan(app: App, digest: str) -> Plan:
     reads = _reads(app)
     graphs = {g.subscribes: _graph(app, g, reads) for g in app.graphs}
     rules = {
@@ -109,7 +115,7 @@ def _plan(app: App) -> Plan:
         for topic, rule in g.hooks.items()
         if rule
     }
-    return Plan(app.id, app.version, graphs, rules, dict(app.settings))
+    return Plan(app.id, app.version, graphs, rules, dict(app.settings), digest)
 
 
 def _graph(app: App, graph: Graph, reads: _Reads) -> GraphPlan:

@@ -117,13 +117,18 @@ class RulePlan(Struct, frozen=True, omit_defaults=True):
 
 
 class Plan(Struct, frozen=True, omit_defaults=True):
-    """A compiled version of an app."""
+    """A compiled version of an app.
+
+    Attributes:
+        digest: Of the model that it was compiled from. Two releases may compile one model to different plans.
+    """
 
     app_id: str
     version: str
     graphs: dict[str, GraphPlan]
     hooks: dict[str, RulePlan] = {}
     settings: dict[str, Any] = {}
+    digest: str = ""
     format: int = 1
 
     @property

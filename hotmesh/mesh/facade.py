@@ -281,7 +281,11 @@ class HotMesh:
             stored = await self._plans.plan(compiled.plan.version)
         except VersionNotFound:
             stored = None
-        clash = stored is not None and stored != compiled.plan and compiled.plan.version == active
+        clash = (
+            stored is not None
+            and stored.digest != compiled.plan.digest
+            and stored.version == active
+        )
         return PlanResult(
             version=compiled.plan.version,
             active=active,

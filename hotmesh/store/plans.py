@@ -53,7 +53,7 @@ class Plans:
             ]
         )
         _raise(before, activated)
-        if before == data:
+        if before == data or (before is not None and decode_plan(before).digest == plan.digest):
             return Deployed(plan.version, changed=False)
         if activated is not None:
             reason = (

@@ -16,6 +16,9 @@ from importlib.resources import files
 
 _ROOT = files("hotmesh.store") / "lua"
 _INCLUDES = re.compile(r"INCLUDES: ([^\n]*)")
+_SECTIONS = {"guards": ("guard", "settle"), "ops": ("check", "run")}
+_FIRST = ("entry", "owner", "set", "append", "publish", "expire")
+"""Branches that nearly every call takes, in the order in which they are looked at."""
 
 
 class Script:
@@ -50,18 +53,42 @@ def assemble(name: str) -> str:
     """The text of a script with its includes in front of it."""
     body = (_ROOT / f"{name}.lua").read_text()
     parts: list[str] = []
-    tables = False
     for include in _includes(body):
         if include.endswith("/*"):
-            if not tables:
-                parts.append("local GUARDS, SETTLE, CHECKS, OPS = {}, {}, {}, {}\n")
-                tables = True
-            folder = _ROOT / include[:-2]
-            names = sorted(f.name for f in folder.iterdir() if f.name.endswith(".lua"))
-            parts += [(folder / n).read_text() for n in names]
+            parts.append(_dispatch(include[:-2]))
         else:
             parts.append((_ROOT / "lib" / f"{include}.lua").read_text())
     return _strip("".join([*parts, body]))
+
+
+def _dispatch(folder: str) -> str:
+    """One function per kind of section, with a branch per file that has one."""
+    names = sorted(
+        (f.name[: -len(".lua")] for f in (_ROOT / folder).iterdir() if f.name.endswith(".lua")),
+        key=lambda n: (_FIRST.index(n) if n in _FIRST else len(_FIRST), n),
+    )
+    sections = {n: _sections((_ROOT / folder / f"{n}.lua").read_text()) for n in names}
+    functions = []
+    for section in _SECTIONS[folder]:
+        branches = [
+            f"if name == '{n}' then\n{sections[n][section]}"
+            for n in names
+            if section in sections[n]
+        ]
+        chain = "else".join(branches)
+        functions.append(
+            f"local function {section}(op, skew_ms)\nlocal name = op[1]\n{chain}end\nend\n"
+        )
+    return "".join(functions)
+
+
+def _sections(text: str) -> dict[str, str]:
+    """The sections of a file, by the names in their `--@` lines."""
+    found: dict[str, str] = {}
+    for part in text.split("--@ ")[1:]:
+        name, _, body = part.partition("\n")
+        found[name.strip()] = body
+    return found
 
 
 def _includes(body: str) -> Iterable[str]:
@@ -71,8 +98,6 @@ def _includes(body: str) -> Iterable[str]:
 
 
 def _strip(text: str) -> str:
-    """Without comments and blank lines: line numbers in errors matter less than what every
-    server keeps in memory.
-    """
+    """Without comments and blank lines: line numbers matter less than what every server keeps."""
     lines = (re.sub(r"\s*--.*$", "", line) for line in text.splitlines())
     return "\n".join(line for line in lines if line.strip()) + "\n"

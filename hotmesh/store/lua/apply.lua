@@ -4,19 +4,18 @@
 --       guard: {name, ...} of guards/<name>.lua    ops: array of {name, ...} of ops/<name>.lua
 -- RETURNS: 1 APPLIED · 2 STALE · 3 DUPLICATE · 4 VERSION · 5 OVERLOADED · 6 LOST; all but 1 have written nothing
 -- CALLER: store/jobs.py apply        INCLUDES: now, holds, acknowledge, deliver, guards/*, ops/*
+-- The loader makes one function of each kind of section (guard, settle, check, run) with a branch per file: a table of closures
+-- would be built anew at every call.
 local command = cmsgpack.unpack(ARGV[1])
-local guard, ops = command[1], command[2]
-local skew_ms = command[3]
-local verdict = GUARDS[guard[1]](guard)
+local ops, skew_ms = command[2], command[3]
+local verdict = guard(command[1])
 if verdict ~= 1 then return verdict end
 for i = 1, #ops do
-  local check = CHECKS[ops[i][1]]
-  local refusal = check and check(ops[i])
+  local refusal = check(ops[i])
   if refusal then return refusal end
 end
-local settle = SETTLE[guard[1]]
-if settle then settle(guard) end
+settle(command[1])
 for i = 1, #ops do
-  OPS[ops[i][1]](ops[i], skew_ms)
+  run(ops[i], skew_ms)
 end
 return 1

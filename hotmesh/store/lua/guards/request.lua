@@ -1,5 +1,4 @@
 -- request: a client's call on a running job; as entry, with nothing to acknowledge. {'request', rev}
-GUARDS['request'] = function(g)
-  if (redis.call('HGET', KEYS[1], 'r') or '') ~= g[2] then return 2 end
-  return 1
-end
+--@ guard
+if (redis.call('HGET', KEYS[1], 'r') or '') ~= op[2] then return 2 end
+return 1

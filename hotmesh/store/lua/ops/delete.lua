@@ -1,4 +1,3 @@
 -- delete: the job's record goes. {'delete'}
-OPS['delete'] = function()
-  redis.call('UNLINK', KEYS[1])
-end
+--@ run
+redis.call('UNLINK', KEYS[1])

@@ -1,6 +1,5 @@
 -- drop: delete fields of the job. {'drop', field, ...}
-OPS['drop'] = function(op)
-  for first = 2, #op, 1000 do
-    redis.call('HDEL', KEYS[1], unpack(op, first, math.min(first + 999, #op)))
-  end
+--@ run
+for first = 2, #op, 1000 do
+  redis.call('HDEL', KEYS[1], unpack(op, first, math.min(first + 999, #op)))
 end

@@ -1,4 +1,3 @@
 -- expire: delete the job later. {'expire', after_ms}
-OPS['expire'] = function(op)
-  redis.call('PEXPIRE', KEYS[1], string.format('%.0f', op[2]))
-end
+--@ run
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', op[2]))

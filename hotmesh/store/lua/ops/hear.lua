@@ -1,15 +1,15 @@
 -- hear: wait for a signal, or take those that came early until one ends the wait.
 -- {'hear', positions of waiters, early signals, engine stream, outbox, own partition, waiter}
-CHECKS['hear'] = function(op)
-  redis.call('LLEN', KEYS[op[2]])
-  redis.call('LLEN', KEYS[op[3]])
+--@ check
+redis.call('LLEN', KEYS[op[2]])
+redis.call('LLEN', KEYS[op[3]])
+redis.call('XLEN', KEYS[op[4]])
+redis.call('XLEN', KEYS[op[5]])
+--@ run
+while true do
+  local early = redis.call('LPOP', KEYS[op[3]])
+  if not early then break end
+  deliver(KEYS[op[4]], KEYS[op[5]], op[6], op[7], string.sub(early, 2))
+  if string.sub(early, 1, 1) == '1' then return end
 end
-OPS['hear'] = function(op)
-  while true do
-    local early = redis.call('LPOP', KEYS[op[3]])
-    if not early then break end
-    deliver(KEYS[op[4]], KEYS[op[5]], op[6], op[7], string.sub(early, 2))
-    if string.sub(early, 1, 1) == '1' then return end
-  end
-  redis.call('RPUSH', KEYS[op[2]], op[7])
-end
+redis.call('RPUSH', KEYS[op[2]], op[7])

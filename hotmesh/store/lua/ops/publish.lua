@@ -1,4 +1,3 @@
 -- publish: a hint. {'publish', channel, payload}. Always the last ops of a transition.
-OPS['publish'] = function(op)
-  redis.call('PUBLISH', op[2], op[3])
-end
+--@ run
+redis.call('PUBLISH', op[2], op[3])
