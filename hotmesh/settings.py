@@ -376,6 +376,8 @@ def mask_url(url: str) -> str:
     scheme, mark, rest = url.partition("://")
     if not mark:
         return "***"
+    if "@" in rest.partition("?")[2]:
+        return f"{scheme}://***"
     sign_in, at, place = rest.rpartition("@")
     user, colon, _ = sign_in.partition(":")
     who = (user if _USER.fullmatch(user) else "***") + (":***" if colon else "")

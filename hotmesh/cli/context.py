@@ -67,8 +67,9 @@ class Context:
     @asynccontextmanager
     async def mesh(self, app_id: str | None = None) -> AsyncIterator[HotMesh]:
         """A client of the app."""
+        app_id = app_id or self.app_id()  # before a server is started for nothing
         async with self.connection() as connection:
-            mesh = await self.join(connection, app_id or self.app_id())
+            mesh = await self.join(connection, app_id)
             try:
                 yield mesh
             finally:

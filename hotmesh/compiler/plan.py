@@ -120,7 +120,8 @@ class Plan(Struct, frozen=True, omit_defaults=True):
     """A compiled version of an app.
 
     Attributes:
-        digest: Of the model that it was compiled from. Two releases may compile one model to different plans.
+        digest: Of the model that it was compiled from. Two releases may compile one model to
+            different plans.
     """
 
     app_id: str

@@ -7,6 +7,7 @@ never closed and never used, only asked where it connects to.
 from __future__ import annotations
 
 import warnings
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -104,15 +105,17 @@ class Connection:
     async def close(self) -> None:
         """Close what this connection has opened. May be called twice."""
         self._closed = True
-        for reader in self._readers:
-            await reader.close()
-        if self._bus is not None:
-            await self._bus.close()
-        if self._lender is None:
-            await self.transport.close()
-        if self._embedded is not None:
-            embedded, self._embedded = self._embedded, None
-            await embedded.release()
+        embedded, self._embedded = self._embedded, None
+        # From the last to the first, and each even if another was cancelled.
+        async with AsyncExitStack() as stack:
+            if embedded is not None:
+                stack.push_async_callback(embedded.release)
+            if self._lender is None:
+                stack.push_async_callback(self.transport.close)
+            if self._bus is not None:
+                stack.push_async_callback(self._bus.close)
+            for reader in self._readers:
+                stack.push_async_callback(reader.close)
 
     async def __aenter__(self) -> Self:
         return self

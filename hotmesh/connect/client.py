@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
@@ -66,14 +67,17 @@ class Dialer:
         """
         loop = asyncio.get_running_loop()
         until, pause_max_s = loop.time() + deadline_s, BACKOFF_FIRST_S
+        failure: BaseException | None = None
         while True:
             try:
                 async with asyncio.timeout_at(min(until, loop.time() + CONNECT_TIMEOUT_S)):
                     return await self._attempt()
             except (exceptions.RedisError, OSError) as exc:
+                # An attempt that the deadline cut short says less than the one before it.
+                failure = exc if failure is None or not isinstance(exc, TimeoutError) else failure
                 pause_s = random.uniform(0, pause_max_s)
                 if loop.time() + pause_s >= until or not _passes(exc):
-                    raise self._translated(exc, deadline_s) from exc
+                    raise self._translated(failure, deadline_s) from failure
             await asyncio.sleep(pause_s)
             pause_max_s = min(BACKOFF_MAX_S, pause_max_s * 2)
 
@@ -171,7 +175,8 @@ def _passes(error: BaseException) -> bool:
         return False
     if isinstance(cause, exceptions.ResponseError):
         return str(cause).startswith(("BUSY", "MASTERDOWN", "CLUSTERDOWN"))
-    return not isinstance(cause, exceptions.InvalidResponse)
+    is_untrusted = isinstance(error.__context__, ssl.SSLCertVerificationError)
+    return not (is_untrusted or isinstance(cause, exceptions.InvalidResponse))
 
 
 class Wire(asyncio.Protocol):

@@ -61,12 +61,12 @@ async def check(transport: Commands, *, allow_eviction: bool = False) -> ServerF
         used_memory_bytes=_integer(info.get("used_memory")),
         maxmemory_bytes=_integer(info.get("maxmemory")),
     )
-    if info.get("redis_mode") == "sentinel":
+    if _mode(info) == "sentinel":
         raise ServerUnsuitable(
             "this is a Sentinel, which holds no data; connect to the server that it watches"
         )
     _refuse_old(facts, command)
-    _refuse_replica(facts, info)
+    _refuse_replica(facts, info, role_reply)
     warnings = [*_eviction(facts, allow_eviction), *_doubts(facts, info, command)]
     return replace(facts, warnings=tuple(warnings))
 
@@ -82,12 +82,14 @@ def _refuse_old(facts: ServerFacts, command: Any) -> None:
         )
 
 
-def _refuse_replica(facts: ServerFacts, info: dict[str, str]) -> None:
+def _refuse_replica(facts: ServerFacts, info: dict[str, str], role: Any) -> None:
     if facts.role in ("slave", "replica"):
-        primary = f"{info.get('master_host', '<unknown>')}:{info.get('master_port', '')}"
+        host, port = info.get("master_host"), info.get("master_port")
+        if isinstance(role, list) and len(role) > 2:
+            host, port = role[1].decode(), role[2]
         raise ServerUnsuitable(
-            f"this server is a read-only replica; connect to its primary ({primary.rstrip(':')}), "
-            "or promote it with REPLICAOF NO ONE"
+            "this server is a read-only replica; connect to its primary "
+            f"({f'{host}:{port}' if host else 'unknown'}), or promote it with REPLICAOF NO ONE"
         )
 
 
@@ -113,7 +115,7 @@ def _doubts(facts: ServerFacts, info: dict[str, str], command: Any) -> list[str]
             "appendonly is off: a crash of the server loses all that was done since its last "
             "snapshot; run CONFIG SET appendonly yes, and put it into the server's configuration"
         )
-    if info.get("redis_mode") == "cluster":
+    if _mode(info) == "cluster":
         doubts.append(
             "this is a node of a Cluster, which comes in a later release: "
             "keys that live on other nodes are refused"
@@ -141,6 +143,10 @@ def _parse_info(reply: Any) -> dict[str, str]:
         return {}
     lines = reply.decode("utf-8", "replace").splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
+
+
+def _mode(info: dict[str, str]) -> str | None:
+    return info.get("redis_mode") or info.get("server_mode")  # Redis or Valkey
 
 
 def _config(reply: Any) -> str | None:

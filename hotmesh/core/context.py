@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from hotmesh.compiler import Node
@@ -17,8 +18,12 @@ _MISSING: dict[str, Any] = {}
 
 def stamp(ms: int) -> str:
     """A server time as metadata show it: `YYYYMMDDHHmmss.SSS`, UTC."""
-    at = datetime.fromtimestamp(ms // 1000, UTC)
-    return f"{at:%Y%m%d%H%M%S}.{ms % 1000:03d}"
+    return f"{_second(ms // 1000)}.{ms % 1000:03d}"
+
+
+@lru_cache(maxsize=256)
+def _second(s: int) -> str:
+    return f"{datetime.fromtimestamp(s, UTC):%Y%m%d%H%M%S}"
 
 
 def build(

@@ -8,6 +8,7 @@ are read from the values themselves, which are kept as long as the slot.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from hotmesh.compiler import Node
@@ -27,6 +28,7 @@ One without slots (`infinity`) is kept for ever.
 _MINUTE_MS = 60_000
 
 
+@lru_cache(maxsize=256)
 def slot_ms(granularity: str) -> int:
     """The length of a slot; 0 for one without end.
 
@@ -47,7 +49,12 @@ def slot_name(ms: int, granularity: str) -> str:
     size = slot_ms(granularity)
     if not size:
         return "0"
-    return f"{datetime.fromtimestamp(ms // size * size / 1000, UTC):%Y%m%d%H%M}"
+    return _slot(ms // size * size)
+
+
+@lru_cache(maxsize=4096)
+def _slot(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y%m%d%H%M}"
 
 
 def slot_of(node: Node, now_ms: int) -> str:

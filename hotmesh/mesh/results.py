@@ -29,12 +29,16 @@ FAILURE_PAUSE_S = 0.1
 
 
 class _Waiter:
-    __slots__ = ("future", "tick", "tick_s")
+    """Who waits for one job; when its record is looked at without a hint, and after what pause
+    the next time.
+    """
 
-    def __init__(self, future: asyncio.Future[Job]) -> None:
+    __slots__ = ("future", "look_at", "pause_s")
+
+    def __init__(self, future: asyncio.Future[Job], now: float) -> None:
         self.future = future
-        self.tick: asyncio.TimerHandle | None = None
-        self.tick_s = TICK_S_MIN
+        self.pause_s = TICK_S_MIN
+        self.look_at = now + TICK_S_MIN
 
 
 class Results:
@@ -49,6 +53,7 @@ class Results:
         self._due: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._draining = False
+        self._ticking: asyncio.TimerHandle | None = None
         self._subscription: Subscription | None = None
         self._subscribing = asyncio.Lock()
 
@@ -76,14 +81,13 @@ class Results:
                 f"{WAITERS_MAX:,} callers of this process wait for results already; use pub and sub"
             )
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(loop.create_future())
+        waiter = _Waiter(loop.create_future(), loop.time())
         self._waiters.setdefault(jid, []).append(waiter)
         deadline = None
         if timeout_s is not None:
             deadline = loop.call_later(timeout_s, _time_out, waiter, jid, timeout_s)
         if look:
             self._look(jid)
-        self._tick(jid, waiter)
         try:
             return await waiter.future
         finally:
@@ -101,6 +105,7 @@ class Results:
     async def run(self, started: asyncio.Event) -> None:
         """Read the records of jobs that may have ended, until drained."""
         started.set()
+        self._tick()
         while not self._draining:
             await self._wake.wait()
             self._wake.clear()
@@ -109,6 +114,8 @@ class Results:
                 for jid in batch:
                     del self._due[jid]
                 await self._read(batch)
+        if self._ticking is not None:
+            self._ticking.cancel()
         if self._subscription is not None:
             await self._subscription.unsubscribe()
 
@@ -138,15 +145,20 @@ class Results:
         for jid in self._waiters:
             self._look(jid)
 
-    def _tick(self, jid: str, waiter: _Waiter) -> None:
-        delay_s = waiter.tick_s * random.uniform(0.8, 1.2)
-        waiter.tick_s = min(waiter.tick_s * 2, TICK_S_MAX)
-        loop = asyncio.get_running_loop()
-        waiter.tick = loop.call_later(delay_s, self._ticked, jid, waiter)
+    def _tick(self) -> None:
+        """Look at the records of those who have waited long without a hint.
 
-    def _ticked(self, jid: str, waiter: _Waiter) -> None:
-        self._look(jid)
-        self._tick(jid, waiter)
+        One timer serves all waiters.
+        """
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for jid, waiters in self._waiters.items():
+            for waiter in waiters:
+                if waiter.look_at <= now:
+                    self._look(jid)
+                    waiter.pause_s = min(waiter.pause_s * 2, TICK_S_MAX)
+                    waiter.look_at = now + waiter.pause_s * random.uniform(0.8, 1.2)
+        self._ticking = loop.call_later(TICK_S_MIN, self._tick)
 
     def _look(self, jid: str) -> None:
         if jid in self._waiters:
@@ -154,8 +166,6 @@ class Results:
             self._wake.set()
 
     def _forget(self, jid: str, waiter: _Waiter) -> None:
-        if waiter.tick is not None:
-            waiter.tick.cancel()
         waiters = self._waiters[jid]
         waiters.remove(waiter)
         if not waiters:

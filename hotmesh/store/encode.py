@@ -38,6 +38,8 @@ EARLY_MAX = 1_000
 RECEIPT_MS = 600_000
 """How long a repeated sending of a signal is recognised."""
 
+_SHORT = [bytes((0xA0 | size,)) for size in range(32)]
+
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -45,7 +47,7 @@ def text(data: bytes) -> Raw:
     """Bytes as a MessagePack str, whatever they are."""
     size = len(data)
     if size < 32:
-        return Raw(bytes((0xA0 | size,)) + data)
+        return Raw(_SHORT[size] + data)
     return Raw(b"\xdb" + size.to_bytes(4, "big") + data)
 
 
@@ -91,16 +93,16 @@ class Command:
                 return ["append", self.key(partition.worker(topic)), text(payload)]
             case Append(name=there, payload=payload):
                 return ["forward", self.key(partition.outbox), there, text(payload)]
-            case TimerSet(entry=entry, after_ms=after_ms):
-                return ["timer", self.key(partition.timers), text(entry), after_ms, keys.wake]
-            case TimerDrop(entry=entry):
-                return ["untimer", self.key(partition.timers), text(entry)]
             case Publish(channel=channel, name=name, payload=payload):
                 assert len(payload) <= PUBLISH_BYTES_MAX, "pub/sub carries hints only"
                 where = keys.caller(name) if channel == "caller" else keys.published(name)
                 return ["publish", where, text(payload)]
             case Expire(after_ms=after_ms):
                 return ["expire", after_ms]
+            case TimerSet(entry=entry, after_ms=after_ms):
+                return ["timer", self.key(partition.timers), text(entry), after_ms, keys.wake]
+            case TimerDrop(entry=entry):
+                return ["untimer", self.key(partition.timers), text(entry)]
             case Delete():
                 return ["delete"]
             case FieldsDrop(names=names):

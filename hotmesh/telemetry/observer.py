@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hotmesh.core import Note
 
 log = structlog.get_logger("hotmesh.engine")
+_logger = logging.getLogger("hotmesh.engine")  # asked per batch, before any value is bound
 
 
 class Observer:
@@ -36,7 +37,7 @@ class Observer:
                 self.metrics.job_ended.add(1, {"outcome": "failed" if note.code else "completed"})
             elif note.kind in ("entry.late", "entry.repeated"):
                 self.metrics.duplicates_dropped.add(1)
-        if logging.getLogger("hotmesh.engine").isEnabledFor(logging.DEBUG):
+        if _logger.isEnabledFor(logging.DEBUG):
             for note in notes:
                 log.debug(
                     note.kind,
