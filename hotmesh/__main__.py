@@ -12,8 +12,10 @@ def main() -> int:
 
         sys.stdout.write(f"{RELEASE}\n")
         return 0
-    from hotmesh.cli.main import main as run
-
+    try:
+        from hotmesh.cli.main import main as run
+    except KeyboardInterrupt:  # somebody is quicker than our imports
+        return 130
     return run(sys.argv[1:])
 
 

@@ -226,6 +226,15 @@ class SendAll(Struct, array_like=True, frozen=True, tag="sendall1"):
     facets: tuple[str, ...]
 
 
+class Tick(Struct, array_like=True, frozen=True, tag="tick1"):
+    """A graph's `cron` matches at this time. `jid` is the job that it starts."""
+
+    jid: str
+    version: str
+    topic: str
+    at_ms: int
+
+
 class Interrupt(Struct, array_like=True, frozen=True, tag="stop1"):
     """End a running job.
 
@@ -274,6 +283,7 @@ EngineEntry = (
     | Listen
     | Send
     | SendAll
+    | Tick
     | Interrupt
     | Adopt
     | Discard

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from hotmesh.cli.output import Output, one_line
@@ -18,6 +19,12 @@ def status_text(status: int, error: Any) -> str:
     if status > 0:
         return f"running, {status} open"
     return "done" if status == 0 else "interrupted"
+
+
+def iso(stamp: str) -> str:
+    """A stamp of job metadata, `YYYYMMDDHHmmss.SSS` in UTC, in ISO 8601."""
+    at = datetime.strptime(stamp, "%Y%m%d%H%M%S.%f").replace(tzinfo=UTC)
+    return at.isoformat(timespec="milliseconds")
 
 
 def print_timeline(output: Output, timeline: Timeline) -> None:

@@ -26,8 +26,8 @@ from hotmesh.compiler.schema import validator
 from hotmesh.durations import parse as parse_duration
 from hotmesh.errors import Finding, MappingError, ModelInvalid
 from hotmesh.ids import derive
-from hotmesh.mapping import compile_maps, compile_value, references
-from hotmesh.model import App, Graph, check, load, retry_rules, validates
+from hotmesh.mapping import compile_maps, compile_value, next_match_ms, references
+from hotmesh.model import App, Graph, Loaded, check, load, retry_rules, validates
 from hotmesh.model.activities import Activity
 
 FEATURES = ("join", "each")
@@ -73,7 +73,7 @@ def compile_model(
         ModelInvalid: With every fault that was found.
     """
     model = load(source)
-    findings = check(model, PipeCheck(), features=FEATURES)
+    findings = [*check(model, PipeCheck(), features=FEATURES), *_cron_faults(model)]
     if app_id is not None and model.app.id != app_id:
         file, line, column = model.where("id")
         message = f"the model is of app {model.app.id!r}, and this is app {app_id!r}"
@@ -99,6 +99,18 @@ class PipeCheck:
         except MappingError as exc:
             return [str(exc)]
         return []
+
+
+def _cron_faults(model: Loaded) -> Iterable[Finding]:
+    for index, graph in enumerate(model.app.graphs):
+        if graph.cron is None:
+            continue
+        try:
+            next_match_ms(graph.cron, 0)
+        except MappingError as exc:
+            path = f"graphs[{index}].cron"
+            file, line, column = model.where(path)
+            yield Finding(str(exc), path=path, file=file, line=line, column=column)
 
 
 def _digest(raw: dict[str, Any]) -> str:
@@ -146,7 +158,12 @@ def _graph(app: App, graph: Graph, reads: _Reads) -> GraphPlan:
         )
     trigger = next(n for n, a in graph.activities.items() if _type(a) == "trigger")
     return GraphPlan(
-        graph.subscribes, trigger, activities, graph.publishes or "", _expire(graph.expire)
+        graph.subscribes,
+        trigger,
+        activities,
+        graph.publishes or "",
+        _expire(graph.expire),
+        graph.cron or "",
     )
 
 

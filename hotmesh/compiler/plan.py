@@ -103,6 +103,7 @@ class GraphPlan(Struct, frozen=True, omit_defaults=True):
     activities: dict[str, ActivityPlan]
     publishes: str = ""
     expire: Any = None
+    cron: str = ""
 
 
 class RulePlan(Struct, frozen=True, omit_defaults=True):

@@ -8,10 +8,11 @@ import msgspec
 import structlog
 
 from hotmesh.connect import Connection
+from hotmesh.engine import cron
 from hotmesh.engine.handle import Arrival, Engine
 from hotmesh.engine.outbox import Outbox
 from hotmesh.engine.timers import Timers
-from hotmesh.errors import HotMeshError
+from hotmesh.errors import AppNotFound, HotMeshError
 from hotmesh.messages import decode_engine_entry, decode_signal
 from hotmesh.router import Delivery, Router, RouterSettings
 from hotmesh.store import GROUP_ENGINE, Entry, Store
@@ -109,6 +110,7 @@ class EngineComponent:
         settings: RouterSettings,
         metrics: Metrics,
     ) -> None:
+        self._engine = engine
         handler = EngineHandler(engine, metrics)
         streams = [p.engine for p in store.keys.partitions]
         self.router = Router("engine", connection, store, streams, GROUP_ENGINE, handler, settings)
@@ -116,12 +118,24 @@ class EngineComponent:
         self._timers = Timers(connection, store, metrics)
         self._outbox = Outbox(store) if len(streams) > 1 else None
 
+    async def _arm(self) -> None:
+        """Graphs that start by themselves: whoever activated their version may have died before
+        it set their timers.
+        """
+        try:
+            await cron.arm(self._engine, await self._engine.plans.active())
+        except AppNotFound:
+            pass  # nothing is active yet; activation arms
+        except HotMeshError as exc:
+            log.warning("cron.not_armed", error=str(exc))
+
     def drain(self) -> None:
         """Stop reading; idempotent."""
         self.router.drain()
 
     async def run(self, started: asyncio.Event) -> None:
         """Until drained and nothing is in hand."""
+        await self._arm()
         async with asyncio.TaskGroup() as tasks:
             side = [tasks.create_task(self._timers.run(), name="engine.timers")]
             if self._outbox is not None:

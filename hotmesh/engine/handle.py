@@ -30,6 +30,7 @@ from hotmesh.core import (
 from hotmesh.core.context import base_of, generation_of
 from hotmesh.core.signals import address, bounce, slot, slot_effect, telling
 from hotmesh.core.state import StateMissing, decode_value
+from hotmesh.engine import cron
 from hotmesh.engine.hook_all import hook_all
 from hotmesh.errors import (
     DuplicateJob,
@@ -51,6 +52,7 @@ from hotmesh.messages import (
     Send,
     SendAll,
     Signal,
+    Tick,
     Wake,
     Woken,
 )
@@ -78,7 +80,7 @@ class Arrival(Struct, frozen=True):
     stream: str
     group: str
     id: bytes
-    event: Event | Listen | Send | SendAll
+    event: Event | Listen | Send | SendAll | Tick
     consumer: str = ""
 
 
@@ -114,7 +116,7 @@ class Engine:
         done: list[bytes] = []
         failed: dict[bytes, str] = {}
         for arrival in arrivals:
-            if isinstance(arrival.event, (Listen, Send, SendAll)):
+            if isinstance(arrival.event, (Listen, Send, SendAll, Tick)):
                 await self._errand(arrival, done, failed)
             else:
                 by_job.setdefault(arrival.event.jid, []).append(arrival)
@@ -223,6 +225,10 @@ class Engine:
             program = await self.plans.program(event.version)
             await hook_all(self, program, event)
             await self._acknowledge([arrival], done)
+            return
+        if isinstance(event, Tick):
+            await cron.fire(self, event, entries)
+            done.append(arrival.id)
             return
         assert isinstance(event, (Listen, Send))
         effects = [slot_effect(event, self.limits)]

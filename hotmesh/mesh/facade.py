@@ -18,7 +18,7 @@ from hotmesh.compiler import compile_model, difference
 from hotmesh.connect import Connection
 from hotmesh.core import Limits
 from hotmesh.durations import Duration, parse
-from hotmesh.engine import Engine, EngineComponent, hook_all
+from hotmesh.engine import Engine, EngineComponent, arm, hook_all
 from hotmesh.errors import JobEnded, JobNotFound, NameInvalid, SettingsInvalid, VersionNotFound
 from hotmesh.ids import check_app_id, check_job_id, check_topic, escape, guid
 from hotmesh.lifecycle import Component, Host
@@ -311,6 +311,7 @@ class HotMesh:
         """
         activation = Activation(self._connection, self._store, self._plans)
         await activation.activate(str(version), timeout_s=parse(timeout) / 1000)
+        await arm(self._engine, await self._plans.program(str(version)))
         return True
 
     async def _active_version(self) -> str | None:

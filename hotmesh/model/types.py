@@ -86,6 +86,8 @@ class Graph(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         subscribes: The topic that starts it.
         publishes: The topic on which results are published. Absent: nowhere.
         title: A label for people.
+        cron: When a job of this graph starts by itself, in UTC: five fields, or six with seconds
+            first.
         expire: Seconds, or a duration, that a finished job is kept; -1 and 0 keep it for ever.
         persistent: Whether the job outlives the end of its main thread.
         validate: Whether data is checked against this graph's schemas. Absent: as the app says.
@@ -100,6 +102,7 @@ class Graph(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     activities: dict[str, Activity]
     publishes: str | None = None
     title: str | None = None
+    cron: str | None = None
     expire: Value = None
     persistent: Value = None
     validate: bool | None = None

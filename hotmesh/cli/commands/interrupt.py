@@ -12,6 +12,7 @@ async def interrupt(
     *,
     reason: str = "",
     quiet: bool = False,
+    descend: bool = False,
     expire: str = "1s",
     cli: Cli,
 ) -> None:
@@ -21,10 +22,13 @@ async def interrupt(
         jid: The job's id.
         reason: The message of its error.
         quiet: Give it no error: callers get the data so far.
+        descend: End the jobs that it has started too.
         expire: How long the record is kept.
     """
     check_duration(expire, "--expire")
     async with cli.mesh() as mesh:
         topic = (await mesh.export(jid)).topic
-        await mesh.interrupt(topic, jid, reason=reason, throw=not quiet, expire=expire)
+        await mesh.interrupt(
+            topic, jid, reason=reason, descend=descend, throw=not quiet, expire=expire
+        )
     cli.output.result({"job_id": jid, "interrupted": True}, f"interrupted {jid}")

@@ -17,7 +17,7 @@ async def rollcall(*, cli: Cli) -> None:
     if not members:
         cli.output.line("nobody is there; start hotmesh engine and hotmesh worker")
         return
-    now_ms = time.time() * 1000
+    now_ms = time.time() * 1000  # of this host: good enough for people
     cli.output.table(
         ("member", "roles", "host", ">pid", "release", ">heard"),
         [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hotmesh.cli.context import Cli
-from hotmesh.cli.jobs import status_text
+from hotmesh.cli.jobs import iso, status_text
 
 
 async def state(jid: str, /, *, cli: Cli) -> None:
@@ -19,11 +19,8 @@ async def state(jid: str, /, *, cli: Cli) -> None:
     if cli.output.json:
         cli.output.result(output)
         return
-    metadata = output.metadata
-    cli.output.line(
-        f"job {metadata.jid} of {metadata.tpc}, version {metadata.vrs} of app {metadata.app}"
-    )
-    cli.output.line(
-        f"created {metadata.jc}, changed {metadata.ju}: {status_text(metadata.js, metadata.err)}"
-    )
+    facts = output.metadata
+    cli.output.line(f"job {facts.jid} of {facts.tpc}, version {facts.vrs} of app {facts.app}")
+    status = status_text(facts.js, facts.err)
+    cli.output.line(f"created {iso(facts.jc)}, changed {iso(facts.ju)}: {status}")
     cli.output.data(output.data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractContextManager, nullcontext
-from importlib.resources import as_file, files
+from importlib.resources import files
 from typing import Any
 
 from hotmesh.cli import serving
@@ -12,10 +12,13 @@ from hotmesh.cli.context import Context
 from hotmesh.cli.demo.workers import workers
 from hotmesh.cli.jobs import print_timeline
 from hotmesh.connect import Connection
+from hotmesh.errors import ActivationFailed
 from hotmesh.lifecycle import EXIT_DONE
-from hotmesh.mesh import HotMesh, JobOutput, Timeline
+from hotmesh.mesh import DeployResult, HotMesh, JobOutput, Timeline
+from hotmesh.model import load
 
-APP_ID, TOPIC = "sandbox", "sandbox.work.do"
+APP_ID, TOPIC, MODEL = "sandbox", "sandbox.work.do", "sandbox.yaml"
+VERSIONS_MAX = 100
 LOOK_S = 0.02
 RUN_S_MAX = 30.0
 
@@ -40,9 +43,8 @@ async def run_demo(cli: Context, *, stay: bool) -> int:
 async def _show(cli: Context, mesh: HotMesh, connection: Connection) -> None:
     out = cli.output
     _step(cli, "server", connection.url_masked)
-    with as_file(files("hotmesh.cli.demo") / "sandbox.yaml") as path:
-        deployed = await mesh.deploy(path)
-    _step(cli, "deployed", f"{path.name}, version {deployed.version} of app {APP_ID}")
+    deployed = await _deploy(mesh)
+    _step(cli, "deployed", f"{MODEL}, version {deployed.version} of app {APP_ID}")
     await mesh.activate(deployed.version)
     _step(cli, "activated", f"version {deployed.version}: new jobs run on it")
     _step(cli, "workers", ", ".join(w.topic.rpartition(".")[2] for w in workers))
@@ -54,6 +56,21 @@ async def _show(cli: Context, mesh: HotMesh, connection: Connection) -> None:
         out.result({"job_id": jid, "timeline": timeline, "output": output})
         return
     _summary(cli, timeline, output)
+
+
+async def _deploy(mesh: HotMesh) -> DeployResult:
+    """Deploy the model under the first version that is free for it.
+
+    In a directory that has seen the demo of another release, version 1 may be another plan.
+    """
+    model = load((files("hotmesh.cli.demo") / MODEL).read_text()).raw
+    for version in range(1, VERSIONS_MAX):
+        model["app"]["version"] = str(version)
+        try:
+            return await mesh.deploy(model)
+        except ActivationFailed:
+            continue
+    return await mesh.deploy(model)
 
 
 async def _watch(cli: Context, mesh: HotMesh, jid: str) -> Timeline:

@@ -33,16 +33,25 @@ def next_delay(env: Env, expression: Any = UNDEFINED) -> int:
     """Whole seconds until the next match, in UTC, at least `FLOOR_S`; -1 for what is not text."""
     if not isinstance(expression, str):
         return -1
+    wait_ms = next_match_ms(expression, env.now_ms) - env.now_ms
+    return max((wait_ms + 500) // 1_000, FLOOR_S)
+
+
+def next_match_ms(expression: str, after_ms: int) -> int:
+    """When a cron expression matches next after a time; both in milliseconds since 1970, UTC.
+
+    Raises:
+        OutOfRange: It is no cron expression, or one that never matches.
+    """
     # Loads slowly for what it is (calendar and locale), and few models have a cron expression.
     from cronsim import CronSim, CronSimError
 
-    now = EPOCH + timedelta(milliseconds=env.now_ms)
+    now = EPOCH + timedelta(milliseconds=after_ms)
     try:
         following: datetime = next(CronSim(_six_fields(expression), now))
     except (CronSimError, StopIteration, OverflowError) as exc:
         raise OutOfRange("this is not a cron expression that ever matches") from exc
-    wait_ms = (following.astimezone(UTC) - now) // timedelta(milliseconds=1)
-    return max((wait_ms + 500) // 1_000, FLOOR_S)
+    return (following.astimezone(UTC) - EPOCH) // timedelta(milliseconds=1)
 
 
 def _six_fields(expression: str) -> str:

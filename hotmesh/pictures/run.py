@@ -1,0 +1,177 @@
+"""Runs as pictures: their legs as a graph, or the graph of their model in the colours of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from hotmesh.pictures.graph import Edge, EdgeLike, Graph, LegLike, Node, State
+from hotmesh.pictures.scale import duration_text
+from hotmesh.pictures.words import clean
+
+WAITING_TYPES = frozenset({"hook", "await"})
+"""Open activities of these types wait for something outside; an open worker is at work."""
+
+CODE_FAILED = 400
+"""A last answer from this code on is a failure, whether or not a transition went on from it."""
+
+
+def state_of(leg: LegLike) -> State:
+    """What became of a leg."""
+    if leg.state != "done":
+        return "waiting" if leg.type in WAITING_TYPES else "open"
+    return "failed" if leg.error is not None or leg.code >= CODE_FAILED else "done"
+
+
+def note_of(leg: LegLike, *, begin_ms: int, now_ms: int | None = None) -> str:
+    """What happened to a leg, in a few words.
+
+    Args:
+        begin_ms: When the run began: an open leg says how long after that it began.
+        now_ms: The time now, if it is known: an open leg then says how old it is.
+    """
+    parts = []
+    state = state_of(leg)
+    if state == "failed" and leg.code:
+        parts.append(f"code {leg.code}")
+    if leg.state == "done":
+        parts.append(duration_text(leg.changed_ms - leg.began_ms))
+    elif now_ms is not None:
+        parts.append(f"for {duration_text(max(0, now_ms - leg.began_ms))}")
+    else:
+        parts.append(f"since {duration_text(leg.began_ms - begin_ms)}")
+    if leg.attempt:
+        parts.append("1 retry" if leg.attempt == 1 else f"{leg.attempt} retries")
+    if leg.generations > 1:
+        parts.append(f"{leg.generations} turns")
+    return ", ".join(parts)
+
+
+def from_legs(
+    legs: Iterable[LegLike],
+    edges: Iterable[EdgeLike],
+    *,
+    title: str = "run",
+    about: tuple[str, ...] = (),
+    now_ms: int | None = None,
+) -> Graph:
+    """A run as a graph of its legs: a loop is unrolled.
+
+    A run of thousands of legs gives as many boxes; `on_model` draws it in the size of its model.
+    """
+    legs = sorted(legs, key=lambda leg: (leg.began_ms, leg.dimension.count(",")))
+    begin_ms = legs[0].began_ms if legs else 0
+    ids = {_key(leg.activity, leg.dimension): leg.activity + leg.dimension for leg in legs}
+    nodes = [
+        Node(
+            id=leg.activity + leg.dimension,
+            label=clean(leg.activity),
+            kind=leg.type,
+            details=_dimension(leg),
+            state=state_of(leg),
+            note=note_of(leg, begin_ms=begin_ms, now_ms=now_ms),
+        )
+        for leg in legs
+    ]
+    drawn = []
+    for edge in edges:
+        source, target = _source(edge, ids), ids.get(_key(edge.target, edge.dimension))
+        if source is not None and target is not None:
+            drawn.append(Edge(source=source, target=target, taken=True))
+    return Graph(
+        title=clean(title),
+        about=tuple(map(clean, about)),
+        nodes=tuple({n.id: n for n in nodes}.values()),
+        edges=tuple(drawn),
+    )
+
+
+def _key(activity: str, dimension: str) -> tuple[str, str]:
+    """The last index counts the turns of one leg, so it tells no two apart."""
+    return activity, dimension.rpartition(",")[0]
+
+
+def _dimension(leg: LegLike) -> tuple[str, ...]:
+    shown = leg.dimension.strip(",")
+    return (f"dimension {clean(shown)}",) if shown.strip("0,") else ()
+
+
+def _source(edge: EdgeLike, ids: dict[tuple[str, str], str]) -> str | None:
+    """The leg that an edge came from: the one of its source that lies furthest above the target."""
+    above = edge.dimension
+    while above:
+        above = above.rpartition(",")[0]
+        if found := ids.get((edge.source, above)):
+            return found
+    return None
+
+
+def on_model(
+    graph: Graph,
+    legs: Iterable[LegLike],
+    edges: Iterable[EdgeLike],
+    *,
+    about: tuple[str, ...] = (),
+    now_ms: int | None = None,
+) -> Graph:
+    """The graph of a model in the colours of a run: states, durations, the edges that were taken.
+
+    Several legs of an activity (turns of a loop) become one box, in the state of the last one
+    unless another is open still.
+    """
+    by_activity: dict[str, list[LegLike]] = {}
+    for leg in legs:
+        by_activity.setdefault(leg.activity, []).append(leg)
+    begin_ms = min((leg.began_ms for legs in by_activity.values() for leg in legs), default=0)
+    nodes = tuple(
+        _with_legs(node, by_activity.get(node.id, ()), begin_ms, now_ms) for node in graph.nodes
+    )
+    states = {node.id: node.state for node in nodes}
+    taken = {(edge.source, edge.target) for edge in edges}
+    parents: dict[str, int] = {}
+    for edge in graph.edges:
+        if edge.kind == "flow":
+            parents[edge.target] = parents.get(edge.target, 0) + 1
+    return msgspec.structs.replace(
+        graph,
+        about=(*graph.about, *map(clean, about)),
+        nodes=nodes,
+        edges=tuple(
+            msgspec.structs.replace(e, taken=_is_taken(e, taken, states, parents))
+            for e in graph.edges
+        ),
+    )
+
+
+def _with_legs(
+    node: Node, legs: Sequence[LegLike], begin_ms: int, now_ms: int | None
+) -> Node:
+    if node.kind in ("topic", "graph"):
+        return node
+    if not legs:
+        return msgspec.structs.replace(node, state="idle")
+    last = max(legs, key=lambda leg: (leg.state != "done", leg.changed_ms))
+    note = note_of(last, begin_ms=begin_ms, now_ms=now_ms)
+    if len(legs) > 1:
+        failed = sum(state_of(leg) == "failed" for leg in legs)
+        note = f"{len(legs)} times" + (f", {failed} failed" if failed else "")
+    return msgspec.structs.replace(node, state=state_of(last), note=note)
+
+
+def _is_taken(
+    edge: Edge,
+    taken: set[tuple[str, str]],
+    states: dict[str, State],
+    parents: dict[str, int],
+) -> bool:
+    reached = states.get(edge.source, "") not in ("", "idle")
+    if edge.kind == "flow":
+        if (edge.source, edge.target) in taken:
+            return True
+        # A run names one source of a join only: the activity where its branches parted.
+        joined = parents[edge.target] > 1 and states.get(edge.target, "") not in ("", "idle")
+        return joined and states.get(edge.source) == "done"
+    if edge.kind == "signal" and states.get(edge.source, "") == "":
+        return states.get(edge.target) == "done"  # from a hook topic
+    return reached
