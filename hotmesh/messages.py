@@ -8,6 +8,7 @@ MessagePack that is spliced in and out, never decoded on the way.
 
 from __future__ import annotations
 
+import typing
 from typing import Any, Literal
 
 import msgspec
@@ -289,6 +290,8 @@ EngineEntry = (
     | Discard
 )
 
+_TAGS = frozenset(t.__struct_config__.tag for t in (*typing.get_args(EngineEntry), Work))
+
 _engine_decoder = msgspec.msgpack.Decoder(EngineEntry)
 _work_decoder = msgspec.msgpack.Decoder(Work)
 _encoder = msgspec.msgpack.Encoder()
@@ -297,6 +300,18 @@ encode_entry = _encoder.encode
 decode_engine_entry = _engine_decoder.decode
 decode_work = _work_decoder.decode
 decode_signal = msgspec.msgpack.Decoder(Signal).decode
+
+
+def is_of_another_release(payload: bytes) -> bool:
+    """Whether bytes that can't be decoded are a tagged array, so an entry of another release,
+    and no garbage.
+    """
+    try:
+        value = msgspec.msgpack.decode(payload)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    tag = value[0] if isinstance(value, list) and value else None
+    return isinstance(tag, str) and tag[-1:].isdigit() and tag not in _TAGS
 
 
 # -- what user code sees

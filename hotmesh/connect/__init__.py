@@ -82,8 +82,12 @@ class Connection:
             self._bus = Bus(self._dial)
         return self._bus
 
-    async def reader(self) -> Transport:
-        """A transport of its own for blocking reads, connected; without a timeout.
+    async def reader(self, *, silence_s: float | None = None) -> Transport:
+        """A transport of its own for blocking reads, connected.
+
+        Args:
+            silence_s: Drop the connection when a read is answered by nothing for so long, which
+                must be more than it may block; None for never.
 
         A caller that is cancelled while it reads loses what it would have read: end it by
         `transport.unblock(reader)` instead. Close it when done, or leave that to `close`.
@@ -93,7 +97,7 @@ class Connection:
         """
         if self._closed:
             raise ServerUnavailable(_CLOSED)
-        reader = Transport(self._dial, command_timeout_s=None)
+        reader = Transport(self._dial, command_timeout_s=silence_s)
         self._readers = [r for r in self._readers if not r.closed] + [reader]
         try:
             await reader.ready()

@@ -241,7 +241,16 @@ def _woken(turn: Turn, event: Woken) -> None:
 
 def _redeliver(turn: Turn, event: Redeliver) -> None:
     work = event.work
-    if _open_leg(turn, work.aid, work.dad) is not None:
+    found = _open_leg(turn, work.aid, work.dad)
+    if found is None:
+        return
+    node, base, leg = found
+    mark = f"again{work.dad}/{work.attempt}"
+    if mark in leg.seen:  # this timer was handled before; the call is out there
+        turn.note("entry.repeated", node, base, leg=leg)
+    else:
+        leg.seen = [*leg.seen[1 - SEEN_MAX :], mark]
+        turn.set_leg(node, base, leg)
         turn.effects.append(Append("worker", work.topic, encode_entry(work)))
 
 

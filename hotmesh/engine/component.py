@@ -13,8 +13,8 @@ from hotmesh.engine.handle import Arrival, Engine
 from hotmesh.engine.outbox import Outbox
 from hotmesh.engine.timers import Timers
 from hotmesh.errors import AppNotFound, HotMeshError
-from hotmesh.messages import decode_engine_entry, decode_signal
-from hotmesh.router import Delivery, Router, RouterSettings
+from hotmesh.messages import decode_engine_entry, decode_signal, is_of_another_release
+from hotmesh.router import Delivery, Key, Router, RouterSettings
 from hotmesh.store import GROUP_ENGINE, Entry, Store
 from hotmesh.store.dead import bury_op
 from hotmesh.telemetry.metrics import Metrics
@@ -32,27 +32,25 @@ class EngineHandler:
     async def handle(self, batch: list[Delivery]) -> None:
         """Apply a batch; what could not be settled is read again, or left for the lease."""
         assert self.router is not None
-        arrivals, unread = [], []
+        arrivals, by_key = [], {}
         for delivery in batch:
             try:
                 event = decode_engine_entry(delivery.payload or b"")
                 if delivery.extra is not None:
                     event = msgspec.structs.replace(event, signal=decode_signal(delivery.extra))
             except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as exc:
-                unread.append((delivery, str(exc)))
+                await self._unreadable(delivery, str(exc))
                 continue
             arrivals.append(Arrival(delivery.stream, GROUP_ENGINE, delivery.id, event))
-        for delivery, reason in unread:
-            await self._unreadable(delivery, reason)
-        ids = [a.id for a in arrivals]
+            by_key[delivery.key] = delivery
         try:
             settled = await self._engine.handle(arrivals)
         except HotMeshError:
-            self.router.retry(ids)
+            self.router.retry(by_key.values())
             raise
-        for id, reason in settled.failed.items():
-            log.warning("entry.left", entry=id, reason=reason)
-        self.router.done(ids)
+        for key, reason in settled.failed.items():
+            log.warning("entry.left", stream=key[0], entry=key[1], reason=reason)
+        self.router.done(by_key)
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
         """Into the dead letters. The job of an engine entry stays as it is: a person decides."""
@@ -75,9 +73,9 @@ class EngineHandler:
         entry = Entry(delivery.stream, GROUP_ENGINE, (delivery.id,))
         await store.answer(entry, self.router.consumer, [op], [partition.dead])
         self._metrics.dead_lettered.add(1, {"stream": "engine"})
-        self.router.done([delivery.id])
+        self.router.done([delivery.key])
 
-    def lost(self, ids: set[bytes]) -> None:
+    def lost(self, keys: set[Key]) -> None:
         """Nothing to cancel: a transition is decided and applied in one go, and the revision
         guards it.
         """
@@ -90,11 +88,15 @@ class EngineHandler:
         can read it.
         """
         assert self.router is not None
-        if _is_newer(delivery.payload or b""):
+        if is_of_another_release(delivery.payload or b""):
             log.warning("entry.format_unknown", entry=delivery.id, reason=reason)
-            self.router.done([delivery.id])
-        else:
+            self.router.done([delivery.key])
+            return
+        try:
             await self.bury(delivery, f"undecodable: {reason}")
+        except HotMeshError as exc:
+            log.warning("entry.bury_failed", entry=delivery.id, error=str(exc))
+            self.router.retry([delivery])
 
 
 class EngineComponent:
@@ -144,19 +146,3 @@ class EngineComponent:
             for task in side:
                 task.cancel()
         await self.router.retire()
-
-
-def _is_newer(payload: bytes) -> bool:
-    """Whether these bytes are a tagged array, so probably an entry of another release, and no
-    garbage.
-    """
-    try:
-        value = msgspec.msgpack.decode(payload)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return False
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and isinstance(value[0], str)
-        and value[0][-1:].isdigit()
-    )

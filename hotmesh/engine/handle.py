@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 from msgspec import Struct
@@ -70,6 +70,10 @@ is wrong.
 """
 
 
+Key: TypeAlias = tuple[str, bytes]
+"""Stream and entry id."""
+
+
 class Arrival(Struct, frozen=True):
     """An event and the entry that brought it.
 
@@ -83,12 +87,22 @@ class Arrival(Struct, frozen=True):
     event: Event | Listen | Send | SendAll | Tick
     consumer: str = ""
 
+    @property
+    def key(self) -> tuple[str, bytes]:
+        """What tells its entry from every other."""
+        return (self.stream, self.id)
+
+    @property
+    def source(self) -> tuple[str, str, str]:
+        """What arrivals that one script settles have in common."""
+        return (self.stream, self.group, self.consumer)
+
 
 class Settled(Struct, frozen=True):
     """What became of a batch: settled entries, and those that failed, by reason."""
 
-    done: tuple[bytes, ...]
-    failed: dict[bytes, str]
+    done: tuple[Key, ...]
+    failed: dict[Key, str]
 
 
 class Engine:
@@ -113,8 +127,8 @@ class Engine:
             again is safe.
         """
         by_job: dict[str, list[Arrival]] = {}
-        done: list[bytes] = []
-        failed: dict[bytes, str] = {}
+        done: list[Key] = []
+        failed: dict[Key, str] = {}
         for arrival in arrivals:
             if isinstance(arrival.event, (Listen, Send, SendAll, Tick)):
                 await self._errand(arrival, done, failed)
@@ -125,11 +139,11 @@ class Engine:
                 break
             by_job = await self._round(by_job, done, failed)
         for rest in by_job.values():
-            failed.update((a.id, f"the job moved on {STALE_MAX} times in a row") for a in rest)
+            failed.update((a.key, f"the job moved on {STALE_MAX} times in a row") for a in rest)
         return Settled(tuple(done), failed)
 
     async def _round(
-        self, by_job: dict[str, list[Arrival]], done: list[bytes], failed: dict[bytes, str]
+        self, by_job: dict[str, list[Arrival]], done: list[Key], failed: dict[Key, str]
     ) -> dict[str, list[Arrival]]:
         """Load, decide and apply once; what has to be decided again."""
         programs = await self._programs(by_job, failed)
@@ -148,10 +162,11 @@ class Engine:
                     decision = self._decide(program, jid, job, arrivals, self.env())
             except Exception as exc:  # one job's fault must not stop the others
                 log.error("job.undecidable", job=jid, error=repr(exc), exc_info=True)
-                failed.update((a.id, f"{type(exc).__name__}: {exc}") for a in arrivals)
+                failed.update((a.key, f"{type(exc).__name__}: {exc}") for a in arrivals)
                 continue
-            if left := arrivals[len(decision.arrivals) :]:
-                again[jid] = list(left)
+            taken = {a.key for a in decision.arrivals}
+            if left := [a for a in arrivals if a.key not in taken]:
+                again[jid] = left
             if decision.item is None:
                 idle += decision.arrivals
                 self._observer.emit(decision.outcome.notes)
@@ -165,8 +180,8 @@ class Engine:
         self,
         decisions: list[_Decision],
         again: dict[str, list[Arrival]],
-        done: list[bytes],
-        failed: dict[bytes, str],
+        done: list[Key],
+        failed: dict[Key, str],
     ) -> None:
         if not decisions:
             return
@@ -174,20 +189,24 @@ class Engine:
         for decision, verdict in zip(decisions, verdicts, strict=True):
             if verdict is Verdict.APPLIED:
                 self._observer.emit(decision.outcome.notes)
-                done += [a.id for a in decision.arrivals]
+                done += [a.key for a in decision.arrivals]
                 continue
             jid = decision.arrivals[0].event.jid
             if verdict is Verdict.LOST and len(decision.arrivals) == 1:
-                failed[decision.arrivals[0].id] = "the entry is another consumer's by now"
+                failed[decision.arrivals[0].key] = "the entry is another consumer's by now"
             elif verdict is Verdict.LOST:  # one of them is lost: each on its own
                 for arrival in decision.arrivals:
-                    await self._round({jid: [arrival]}, done, failed)
+                    stale = await self._round({jid: [arrival]}, done, failed)
+                    again.setdefault(jid, []).extend(stale.get(jid, ()))
             else:  # another entry of this job came first: look at what it left
                 again[jid] = [*decision.arrivals, *again.get(jid, ())]
 
     def _decide(
         self, program: Program, jid: str, job: Job | None, arrivals: Sequence[Arrival], env: Env
     ) -> _Decision:
+        # One script settles entries of one stream. Those of another are decided next, on what this
+        # one leaves.
+        arrivals = [a for a in arrivals if a.source == arrivals[0].source]
         if job is not None:
             rev = job.rev
             events: list[Any] = [a.event for a in arrivals]
@@ -215,7 +234,7 @@ class Engine:
             return _Decision(jid, 0, refuse(start, exc, self.limits), arrivals[:1])
         return _Decision(jid, 0, outcome, arrivals[:1], new=True)
 
-    async def _errand(self, arrival: Arrival, done: list[bytes], failed: dict[bytes, str]) -> None:
+    async def _errand(self, arrival: Arrival, done: list[Key], failed: dict[Key, str]) -> None:
         """What an entry asks of this partition rather than of a job: its slots, or all jobs of
         an index.
         """
@@ -228,25 +247,25 @@ class Engine:
             return
         if isinstance(event, Tick):
             await cron.fire(self, event, entries)
-            done.append(arrival.id)
+            done.append(arrival.key)
             return
         assert isinstance(event, (Listen, Send))
         effects = [slot_effect(event, self.limits)]
         item = Apply(jid=event.jid, rev=0, effects=effects, entries=entries)
         verdict = (await self.store.apply([item]))[0]
         if verdict is Verdict.APPLIED:
-            done.append(arrival.id)
+            done.append(arrival.key)
         else:
-            failed[arrival.id] = f"the slot refused: {verdict.name}"
+            failed[arrival.key] = f"the slot refused: {verdict.name}"
 
-    async def _acknowledge(self, arrivals: Sequence[Arrival], done: list[bytes]) -> None:
+    async def _acknowledge(self, arrivals: Sequence[Arrival], done: list[Key]) -> None:
         """Settle what asks for nothing."""
         by_stream: dict[tuple[str, str], list[bytes]] = {}
         for arrival in arrivals:
             by_stream.setdefault((arrival.stream, arrival.group), []).append(arrival.id)
         for (stream, group), ids in by_stream.items():
             await self.store.acknowledge(Entry(stream, group, tuple(ids)))
-            done += ids
+            done += [(stream, id) for id in ids]
 
     # -- client calls
 
@@ -389,7 +408,7 @@ class Engine:
         return job.meta.version if job is not None else (await self.plans.active()).version
 
     async def _programs(
-        self, by_job: dict[str, list[Arrival]], failed: dict[bytes, str]
+        self, by_job: dict[str, list[Arrival]], failed: dict[Key, str]
     ) -> dict[str, Program]:
         programs: dict[str, Program] = {}
         for jid, arrivals in by_job.items():
@@ -400,7 +419,7 @@ class Engine:
                     program = await self.plans.program(version)
                 except (VersionNotFound, FormatUnknown) as exc:
                     log.warning("version.unreadable", job=jid, version=version, error=str(exc))
-                    failed.update((a.id, str(exc)) for a in arrivals)
+                    failed.update((a.key, str(exc)) for a in arrivals)
                     continue
             programs[jid] = program
         return programs

@@ -11,7 +11,7 @@ import asyncio
 from hotmesh.engine import Arrival, Engine
 from hotmesh.errors import HotMeshError
 from hotmesh.messages import Reply
-from hotmesh.store import Entry, Partition, Verdict, retrying
+from hotmesh.store import ANSWER_RETRIES_MAX, Entry, Partition, Verdict, retrying
 
 
 class Fused:
@@ -56,7 +56,9 @@ class Fused:
     async def _apply(self, batch: list[tuple[Arrival, asyncio.Future[Verdict]]]) -> None:
         arrivals = [arrival for arrival, _ in batch]
         try:
-            settled = await retrying(lambda: self._engine.handle(arrivals), what="apply")
+            settled = await retrying(
+                lambda: self._engine.handle(arrivals), what="apply", tries_max=ANSWER_RETRIES_MAX
+            )
         except Exception as exc:
             for _, future in batch:
                 if not future.done():
@@ -66,5 +68,5 @@ class Fused:
             raise
         for arrival, future in batch:
             if not future.done():
-                lost = arrival.id in settled.failed
+                lost = arrival.key in settled.failed
                 future.set_result(Verdict.LOST if lost else Verdict.APPLIED)

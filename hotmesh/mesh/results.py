@@ -15,7 +15,13 @@ import structlog
 from hotmesh.connect import Connection, Subscription
 from hotmesh.core import Job
 from hotmesh.core.state import UPDATED
-from hotmesh.errors import HotMeshError, JobNotFound, JobTimeout, Overloaded
+from hotmesh.errors import (
+    HotMeshError,
+    JobNotFound,
+    JobTimeout,
+    Overloaded,
+    ServerUnavailable,
+)
 from hotmesh.store import Store
 
 log = structlog.get_logger("hotmesh.mesh")
@@ -98,8 +104,18 @@ class Results:
     # -- component
 
     def drain(self) -> None:
-        """Stop reading; who still waits gets a timeout of its own. Idempotent."""
+        """Stop reading.
+
+        Who still waits is told that this mesh has stopped; the jobs go on. Idempotent.
+        """
         self._draining = True
+        for jid, waiters in self._waiters.items():
+            for waiter in waiters:
+                if not waiter.future.done():
+                    message = (
+                        f"the mesh was stopped while it waited for job {jid!r}; the job goes on"
+                    )
+                    waiter.future.set_exception(ServerUnavailable(message))
         self._wake.set()
 
     async def run(self, started: asyncio.Event) -> None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
+
+Key: TypeAlias = tuple[str, bytes]
+"""Stream and entry id.
+
+An id alone is not enough: one script often gives entries of several streams the same.
+"""
 
 
 class Delivery:
@@ -23,6 +29,11 @@ class Delivery:
     ) -> None:
         self.stream, self.id, self.payload, self.extra = stream, id, payload, extra
         self.count = 1
+
+    @property
+    def key(self) -> Key:
+        """What tells this entry from every other."""
+        return (self.stream, self.id)
 
     def __repr__(self) -> str:
         return f"Delivery({self.stream}, {self.id.decode()}, count={self.count})"

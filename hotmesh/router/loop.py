@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from hotmesh.connect import Connection, ReplyError, Transport
 from hotmesh.errors import HotMeshError, ServerUnavailable
-from hotmesh.router.delivery import Delivery, parse
+from hotmesh.router.delivery import Delivery, Key, parse
 from hotmesh.router.member import consumer_name, is_dead
 from hotmesh.store import Store, leases
 
@@ -35,10 +35,12 @@ FORGOTTEN_MS = 600_000
 holds none.
 """
 
-DEATH_CHECK_MS = 500
-"""How often consumers of this host are looked at: a killed worker's entries move on after about
-this time.
-"""
+SWEEP_MS = 500
+"""How often abandoned entries are looked for: a killed worker's move on after about this time."""
+
+SILENCE_S = 4.0
+UNBLOCK_S = 2.0
+"""How long a blocked read may take to end by CLIENT UNBLOCK before its connection is closed."""
 
 
 class RouterSettings(Struct, frozen=True, kw_only=True):
@@ -68,7 +70,7 @@ class Handler(Protocol):
     async def bury(self, delivery: Delivery, reason: str) -> None:
         """Put an entry that can't be handled into the dead letters, and settle it."""
 
-    def lost(self, ids: set[bytes]) -> None:
+    def lost(self, keys: set[Key]) -> None:
         """These entries are another's by now: cancel what runs for them."""
 
     async def finish(self) -> None:
@@ -91,28 +93,31 @@ class Router:
         self.name, self.streams, self.group = name, list(streams), group
         self.consumer = consumer_name()
         self.settings = settings
-        self.held: dict[bytes, str] = {}  # entry id → stream
+        self.held: set[Key] = set()
         self.paused = False
         self._connection, self._store, self._handler = connection, store, handler
         self._draining = asyncio.Event()
         self._room = asyncio.Event()
-        self._history = False  # read our own pending list before new entries
+        self._again: list[Delivery] = []  # could not be settled: to be handled again
+        self._history = False  # look through our own pending list before reading new entries
         self._reader: Transport | None = None
 
     # -- for the handler
 
-    def done(self, ids: Sequence[bytes]) -> None:
-        """These entries are settled: their slots are free."""
-        for id in ids:
-            self.held.pop(id, None)
+    def done(self, keys: Iterable[Key]) -> None:
+        """These entries are settled, or left to the lease: their slots are free."""
+        self.held.difference_update(keys)
         self._room.set()
 
-    def retry(self, ids: Sequence[bytes]) -> None:
-        """These entries could not be settled: read them again from the pending list, after a
-        pause.
+    def retry(self, deliveries: Iterable[Delivery]) -> None:
+        """These entries could not be settled (the server went away, or refuses writes): hand them
+        on again, after a pause.
+
+        They stay held, and are not read again: each reading would count as a delivery, and an
+        outage alone would make poison of healthy entries.
         """
-        self._history = True
-        self.done(ids)
+        self._again += [d for d in deliveries if d.key in self.held]
+        self._room.set()
 
     # -- component
 
@@ -125,7 +130,9 @@ class Router:
         """Read until drained. What is held then is the handler's to finish or to hand back."""
         for stream in self.streams:
             await self._with_backoff("create_group", leases.create_group, stream, self.group)
-        self._reader = await self._connection.reader()
+        # One that goes silent is dropped: keepalive can't see a path that was forgotten on the way.
+        silence_s = self.settings.block_ms / 1000 + SILENCE_S
+        self._reader = await self._connection.reader(silence_s=silence_s)
         try:
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._read_all(started), name=f"{self.name}.read")
@@ -148,10 +155,7 @@ class Router:
 
     async def release(self) -> None:
         """Hand back what is still held, so that a sibling takes it at once."""
-        by_stream: dict[str, list[bytes]] = {}
-        for id, stream in self.held.items():
-            by_stream.setdefault(stream, []).append(id)
-        for stream, ids in by_stream.items():
+        for stream, ids in _by_stream(self.held).items():
             idle_ms = self.settings.lease_ms
             await leases.release(self._store, stream, self.group, self.consumer, idle_ms, ids)
         self.held.clear()
@@ -162,28 +166,29 @@ class Router:
         failures = 0
         started.set()
         while not self._draining.is_set():
-            free = self.settings.capacity - len(self.held)
-            if free <= 0 or self.paused:
-                await self._wait_for_room()
-                continue
             try:
-                batch = await self._read(free)
-                if batch:
-                    await self._take(batch)
-                failures = 0
+                if self._again:
+                    await self._sleep_or_drain(_pause_ms(failures))
+                    await self._handle_again()
+                elif self._history:
+                    await self._look_back()
+                elif self.settings.capacity <= len(self.held) or self.paused:
+                    await self._wait_for_room()
+                else:
+                    await self._take(await self._read())
+                if not self._again:
+                    failures = 0
             except HotMeshError as exc:
                 failures += 1
                 await self._recover(exc, failures)
 
-    async def _read(self, free: int) -> list[Delivery]:
+    async def _read(self) -> list[Delivery]:
         assert self._reader is not None
+        free = self.settings.capacity - len(self.held)
         count = max(1, min(free, self.settings.batch_max) // len(self.streams))
-        history, self._history = self._history, False
-        start = "0" if history else ">"
         command: list[Any] = ["XREADGROUP", "GROUP", self.group, self.consumer, "COUNT", count]
-        if not history:
-            command += ["BLOCK", self.settings.block_ms]
-        command += ["STREAMS", *self.streams, *[start] * len(self.streams)]
+        command += ["BLOCK", self.settings.block_ms, "STREAMS", *self.streams]
+        command += [">"] * len(self.streams)
         try:
             reply = await self._reader.execute(*command)
         except ServerUnavailable:
@@ -192,44 +197,65 @@ class Router:
         deliveries = []
         for stream, entries in reply or ():
             deliveries += parse(stream.decode(), entries)
-        if history:
-            deliveries = [d for d in deliveries if d.id not in self.held]
-            self._history = len(deliveries) > 0 and len(deliveries) >= count
-            await self._count(deliveries)
         return deliveries
+
+    async def _look_back(self) -> None:
+        """Find entries that were given to this consumer in a reply that never came."""
+        for stream in self.streams:
+            after = ""
+            while True:
+                found, after = await leases.own_pending(
+                    self._store, stream, self.group, self.consumer, after=after
+                )
+                lost = [d for d in parse(stream, found) if d.key not in self.held]
+                await self._take(lost)
+                if not after:
+                    break
+        self._history = False
+
+    async def _handle_again(self) -> None:
+        again, self._again = self._again, []
+        await self._hand_on([d for d in again if d.key in self.held])
 
     async def _take(self, batch: list[Delivery]) -> None:
         """Note what is held, bury what can't be handled, hand the rest on."""
-        for delivery in batch:
-            self.held[delivery.id] = delivery.stream
+        self.held.update(d.key for d in batch)
         live = []
         for delivery in batch:
             if delivery.payload is None:
                 await self._bury(delivery, "the entry holds no payload")
             elif delivery.count > self.settings.deliveries_max:
-                await self._bury(
-                    delivery, f"delivered {delivery.count - 1} times and never settled"
-                )
+                reason = f"delivered {delivery.count - 1} times and never settled"
+                await self._bury(delivery, reason)
             else:
                 live.append(delivery)
-        if live:
+        await self._hand_on(live)
+
+    async def _hand_on(self, live: list[Delivery]) -> None:
+        if not live:
+            return
+        try:
             await self._handler.handle(live)
+        except HotMeshError:
+            self.retry(live)
+            raise
 
     async def _bury(self, delivery: Delivery, reason: str) -> None:
         log.warning("entry.dead_lettered", stream=delivery.stream, entry=delivery.id, reason=reason)
-        await self._handler.bury(delivery, reason)
+        try:
+            await self._handler.bury(delivery, reason)
+        except HotMeshError as exc:
+            log.warning("entry.bury_failed", stream=delivery.stream, error=str(exc))
+            self.retry([delivery])
 
     async def _count(self, deliveries: list[Delivery]) -> None:
-        by_stream: dict[str, list[Delivery]] = {}
-        for delivery in deliveries:
-            by_stream.setdefault(delivery.stream, []).append(delivery)
-        for stream, group in by_stream.items():
-            ids = [d.id for d in group]
+        for stream, ids in _by_stream({d.key for d in deliveries}).items():
             counts = await leases.delivery_counts(
                 self._store, stream, self.group, self.consumer, ids
             )
-            for delivery in group:
-                delivery.count = counts.get(delivery.id, delivery.count)
+            for delivery in deliveries:
+                if delivery.stream == stream:
+                    delivery.count = counts.get(delivery.id, delivery.count)
 
     async def _wait_for_room(self) -> None:
         self._room.clear()
@@ -247,18 +273,21 @@ class Router:
                     )
         else:
             log.warning("read.failed", router=self.name, error=str(exc), failures=failures)
-        delay_ms = min(BACKOFF_MS_MIN * 2 ** min(failures - 1, 10), BACKOFF_MS_MAX)
-        await self._sleep_or_drain(delay_ms * random.uniform(0.5, 1.0))
+        await self._sleep_or_drain(_pause_ms(failures))
 
     async def _unblock(self, reading: asyncio.Task[None]) -> None:
         """End the blocked read without cancelling it: a cancelled one may have been given
         entries that nobody sees.
         """
         assert self._reader is not None
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + UNBLOCK_S
         while not reading.done():
             try:
                 await self._connection.transport.unblock(self._reader)
             except HotMeshError:
+                deadline = 0
+            if loop.time() >= deadline:
                 await self._reader.close()
             await asyncio.wait([reading], timeout=0.05)
 
@@ -268,38 +297,30 @@ class Router:
         interval_ms = self.settings.lease_ms / 3
         while True:
             await asyncio.sleep(interval_ms / 1000)
-            by_stream: dict[str, list[bytes]] = {}
-            for id, stream in self.held.items():
-                by_stream.setdefault(stream, []).append(id)
-            for stream, ids in by_stream.items():
+            for stream, ids in _by_stream(self.held).items():
                 try:
                     lost = await leases.extend(self._store, stream, self.group, self.consumer, ids)
                 except HotMeshError as exc:
                     log.warning("lease.extend_failed", stream=stream, error=str(exc))
                     continue
-                if lost := lost & self.held.keys():
-                    log.warning("lease.lost", stream=stream, entries=len(lost))
-                    self._handler.lost(lost)
-                    self.done(list(lost))
+                keys = {(stream, id) for id in lost} & self.held
+                if keys:
+                    log.warning("lease.lost", stream=stream, entries=len(keys))
+                    self._handler.lost(keys)
+                    self.done(keys)
 
     async def _sweep(self) -> None:
-        """Claim at boot, then again and again: the dead of this host by name, everybody's silent
-        entries by lease.
+        """Claim at boot, then again and again: the dead of this host by name, and what nobody
+        has touched for a lease.
         """
-        idle_due_ms, waited_ms = self.settings.lease_ms / 2, 0.0
         while True:
             try:
                 for stream in self.streams:
                     await self._claim_dead(stream)
-                    if waited_ms >= idle_due_ms:
-                        await self._claim_idle(stream)
-                if waited_ms >= idle_due_ms:
-                    waited_ms = 0.0
+                    await self._claim_idle(stream)
             except HotMeshError as exc:
                 log.warning("sweep.failed", router=self.name, error=str(exc))
-            step_ms = min(DEATH_CHECK_MS, idle_due_ms) * random.uniform(0.7, 1.3)
-            await asyncio.sleep(step_ms / 1000)
-            waited_ms += step_ms
+            await asyncio.sleep(SWEEP_MS / 1000 * random.uniform(0.7, 1.3))
 
     async def _claim_dead(self, stream: str) -> None:
         for consumer in await leases.consumers(self._store, stream, self.group):
@@ -330,7 +351,7 @@ class Router:
                 await self._take_claimed(stream, found, "silent")
 
     async def _take_claimed(self, stream: str, found: list[Any], owner: str) -> None:
-        deliveries = [d for d in parse(stream, found) if d.id not in self.held]
+        deliveries = [d for d in parse(stream, found) if d.key not in self.held]
         await self._count(deliveries)
         log.info("entries.claimed", stream=stream, entries=len(deliveries), owner=owner)
         await self._take(deliveries)
@@ -351,11 +372,22 @@ class Router:
             except ServerUnavailable as exc:
                 failures += 1
                 log.warning(f"{what}.failed", router=self.name, error=str(exc), failures=failures)
-                delay_ms = min(BACKOFF_MS_MIN * 2 ** min(failures, 10), BACKOFF_MS_MAX)
-                await self._sleep_or_drain(delay_ms)
+                await self._sleep_or_drain(_pause_ms(failures))
 
     async def _sleep_or_drain(self, delay_ms: float) -> None:
         try:
             await asyncio.wait_for(self._draining.wait(), delay_ms / 1000)
         except TimeoutError:
             pass
+
+
+def _by_stream(keys: Iterable[Key]) -> dict[str, list[bytes]]:
+    found: dict[str, list[bytes]] = {}
+    for stream, id in keys:
+        found.setdefault(stream, []).append(id)
+    return found
+
+
+def _pause_ms(failures: int) -> float:
+    delay_ms: int = min(BACKOFF_MS_MIN * 2 ** min(failures, 10), BACKOFF_MS_MAX)
+    return delay_ms * random.uniform(0.5, 1.0)

@@ -46,8 +46,8 @@ async def find(store: Store, *, limit: int = 100, job: str | None = None) -> lis
     """Dead letters, the newest first."""
     found: list[DeadLetter] = []
     for number, partition in enumerate(store.keys.partitions):
-        last = "+"
-        while len(found) < limit:
+        last, before = "+", len(found)
+        while len(found) - before < limit:
             rows = await store.transport.execute(
                 "XREVRANGE", partition.dead, last, "-", "COUNT", limit
             )

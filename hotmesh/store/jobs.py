@@ -29,6 +29,8 @@ BATCH_MAX = 500
 
 RELOADS_MAX = 3
 RETRIES_MAX = 6
+ANSWER_RETRIES_MAX = 40
+"""About half a minute of an outage: a finished handler's answer is worth that wait."""
 
 T = TypeVar("T")
 
@@ -291,18 +293,21 @@ class Store:
         return replies
 
 
-async def retrying(call: Callable[[], Awaitable[T]], *, what: str) -> T:
-    """Repeat a guarded call while the connection fails, a bounded number of times.
+async def retrying(
+    call: Callable[[], Awaitable[T]], *, what: str, tries_max: int = RETRIES_MAX
+) -> T:
+    """Repeat a guarded call while the server can't be reached or refuses, a bounded number of
+    times.
 
     Raises:
         ServerUnavailable: It failed every time; whether it took effect is not known.
     """
-    for attempt in range(RETRIES_MAX - 1):
+    for attempt in range(tries_max - 1):
         try:
             return await call()
-        except ServerUnavailable as exc:
+        except (ServerUnavailable, Overloaded) as exc:
             log.warning("call.retried", call=what, attempt=attempt + 1, error=str(exc))
-            await asyncio.sleep(min(0.02 * 2**attempt, 1.0) * random.uniform(0.5, 1.0))
+            await asyncio.sleep(min(0.02 * 2 ** min(attempt, 10), 1.0) * random.uniform(0.5, 1.0))
     return await call()
 
 
@@ -327,7 +332,7 @@ def _translated(error: ReplyError) -> HotMeshError:
     so.
     """
     text = str(error)
-    if error.kind in ("WRONGTYPE", "NOGROUP"):
+    if any(kind in text[:200] for kind in ("WRONGTYPE", "NOGROUP")):
         return StateLost(f"the server no longer holds what was there before: {text}")
     if "OOM command not allowed" in text:
         return Overloaded(

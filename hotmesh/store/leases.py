@@ -104,6 +104,32 @@ async def claim_from(
     return found
 
 
+async def own_pending(
+    store: Store, stream: str, group: str, consumer: str, *, after: str
+) -> tuple[list[list[Any]], str]:
+    """A page of what this consumer holds, without counting as a delivery: raw `[id, fields]`, and
+    where to go on ("" at the end).
+
+    Args:
+        after: Where the page before ended; "" for the first.
+    """
+    start = f"({after}" if after else "-"
+    command = ("XPENDING", stream, group, start, "+", CLAIM_MAX, consumer)
+    held = (await store.transport.execute_many([command]))[0]
+    if isinstance(held, ReplyError):
+        if held.kind == "NOGROUP":
+            return [], ""
+        raise held
+    ids = [row[0] for row in held]
+    replies = await store.transport.execute_many([("XRANGE", stream, i, i) for i in ids])
+    found = []
+    for id, reply in zip(ids, replies, strict=True):
+        if isinstance(reply, ReplyError):
+            raise reply
+        found.append(reply[0] if reply else [id, None])
+    return found, ids[-1].decode() if len(ids) == CLAIM_MAX else ""
+
+
 async def delivery_counts(
     store: Store, stream: str, group: str, consumer: str, ids: Sequence[bytes]
 ) -> dict[bytes, int]:

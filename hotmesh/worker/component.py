@@ -14,10 +14,26 @@ import structlog
 
 from hotmesh.connect import Connection
 from hotmesh.errors import HotMeshError
-from hotmesh.messages import Redeliver, Reply, RetryRule, Work, decode_work, encode_entry
+from hotmesh.messages import (
+    Redeliver,
+    Reply,
+    RetryRule,
+    Work,
+    decode_work,
+    encode_entry,
+    is_of_another_release,
+)
 from hotmesh.payload import encode
-from hotmesh.router import Delivery, Router, RouterSettings, next_delay_ms
-from hotmesh.store import GROUP_WORKER, Entry, Partition, Store, Verdict, retrying
+from hotmesh.router import Delivery, Key, Router, RouterSettings, next_delay_ms
+from hotmesh.store import (
+    ANSWER_RETRIES_MAX,
+    GROUP_WORKER,
+    Entry,
+    Partition,
+    Store,
+    Verdict,
+    retrying,
+)
 from hotmesh.store.dead import bury_op
 from hotmesh.store.encode import text
 from hotmesh.telemetry.metrics import Metrics
@@ -59,7 +75,9 @@ class WorkerComponent:
         threads = min(settings.capacity, THREADS_MAX)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=self.name)
         self._invoker = Invoker(handler, self._executor, payload_bytes_max=payload_bytes_max)
-        self._tasks: dict[bytes, asyncio.Task[None]] = {}
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        # The router may hold more for a moment (it claims while it reads); no more than this run.
+        self._slots = asyncio.Semaphore(settings.capacity)
         self._group: asyncio.TaskGroup | None = None
 
     # -- component
@@ -87,10 +105,23 @@ class WorkerComponent:
             try:
                 work = decode_work(delivery.payload or b"")
             except (msgspec.DecodeError, ValueError, RecursionError) as exc:
-                await self.bury(delivery, f"undecodable: {exc}")
+                await self._unreadable(delivery, str(exc))
                 continue
-            task = self._group.create_task(self._call(delivery, work))
-            self._tasks[delivery.id] = task
+            self._tasks[delivery.key] = self._group.create_task(self._call(delivery, work))
+
+    async def _unreadable(self, delivery: Delivery, reason: str) -> None:
+        """Garbage goes to the dead letters at once; a format of a newer release is left for who
+        can read it.
+        """
+        if is_of_another_release(delivery.payload or b""):
+            log.warning("entry.format_unknown", topic=self.topic, entry=delivery.id, reason=reason)
+            self.router.done([delivery.key])
+            return
+        try:
+            await self.bury(delivery, f"undecodable: {reason}")
+        except HotMeshError as exc:
+            log.warning("entry.bury_failed", topic=self.topic, entry=delivery.id, error=str(exc))
+            self.router.retry([delivery])
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
         """Into the dead letters; its job gets an error of code 999 that transitions can route."""
@@ -110,12 +141,12 @@ class WorkerComponent:
         entry = Entry(delivery.stream, GROUP_WORKER, (delivery.id,))
         await self._store.answer(entry, self.router.consumer, [dead, *ops], keys)
         self._metrics.dead_lettered.add(1, {"stream": self.topic})
-        self.router.done([delivery.id])
+        self.router.done([delivery.key])
 
-    def lost(self, ids: set[bytes]) -> None:
+    def lost(self, keys: set[Key]) -> None:
         """Cancel the handlers of entries that another worker has by now."""
-        for id in ids:
-            if task := self._tasks.get(id):
+        for key in keys:
+            if task := self._tasks.get(key):
                 task.cancel()
 
     async def finish(self) -> None:
@@ -135,17 +166,18 @@ class WorkerComponent:
     async def _call(self, delivery: Delivery, work: Work) -> None:
         watch = Stopwatch()
         try:
-            reply = await self._invoker.call(work, f"{delivery.id.decode()}/{work.attempt}")
+            async with self._slots:
+                reply = await self._invoker.call(work, f"{delivery.id.decode()}/{work.attempt}")
             await self._conclude(delivery, work, reply)
         except HotMeshError as exc:
-            # The answer could not be written: the entry stays ours until the lease ends, then runs
+            # The answer could not be written in all that time: the lease decides who runs the call
             # again.
             log.error("answer.failed", job=work.jid, topic=self.topic, error=str(exc))
-            self.router.retry([delivery.id])
+            self.router.done([delivery.key])
         else:
-            self.router.done([delivery.id])
+            self.router.done([delivery.key])
         finally:
-            self._tasks.pop(delivery.id, None)
+            self._tasks.pop(delivery.key, None)
             self._metrics.process_duration.record(watch.read(), {"topic": self.topic})
 
     async def _conclude(self, delivery: Delivery, work: Work, reply: Reply | None) -> None:
@@ -176,7 +208,11 @@ class WorkerComponent:
 
     async def _answer(self, entry: Entry, ops: list[list[object]], keys: list[str]) -> Verdict:
         consumer = self.router.consumer
-        return await retrying(lambda: self._store.answer(entry, consumer, ops, keys), what="answer")
+        return await retrying(
+            lambda: self._store.answer(entry, consumer, ops, keys),
+            what="answer",
+            tries_max=ANSWER_RETRIES_MAX,
+        )
 
 
 def _undeliverable(work: Work, reason: str) -> Reply:

@@ -26,6 +26,10 @@ CODES = {"success": 200, "pending": 202, "error": 500}
 ERROR_TEXT_MAX = 2048
 
 
+class _OutOfTime(Exception):
+    """The activity's time limit has passed."""
+
+
 class Invoker:
     """Calls one handler."""
 
@@ -65,12 +69,9 @@ class Invoker:
         bind_contextvars(job=work.jid, activity=work.aid, trace=work.trace[3:35])
         try:
             result = await self._run(message, work.timeout_ms)
-        except TimeoutError as exc:
-            code = 504 if work.timeout_ms else _code_of(exc)
-            text = str(exc)
-            if work.timeout_ms:
-                text = f"the handler took longer than {work.timeout_ms} ms"
-            return self._failure(work, rid, text, code)
+        except _OutOfTime:
+            text = f"the handler took longer than {work.timeout_ms} ms"
+            return self._failure(work, rid, text, 504)
         except Exception as exc:  # noqa: BLE001  the failure of user code is an answer
             log.info(
                 "handler.failed", topic=work.topic, attempt=work.attempt, error=repr(exc)[:200]
@@ -81,8 +82,13 @@ class Invoker:
     async def _run(self, message: StreamData, timeout_ms: int) -> Any:
         argument = self._convert(message)
         if timeout_ms:
-            async with asyncio.timeout(timeout_ms / 1000):
-                return await self._invoke(argument)
+            try:
+                async with asyncio.timeout(timeout_ms / 1000) as limit:
+                    return await self._invoke(argument)
+            except TimeoutError as exc:
+                if limit.expired():  # otherwise it is an error of the handler's own
+                    raise _OutOfTime from exc
+                raise
         return await self._invoke(argument)
 
     async def _invoke(self, argument: Any) -> Any:

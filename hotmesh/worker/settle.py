@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from hotmesh.messages import Reply, encode_entry
-from hotmesh.store import Entry, Partition, Store, Verdict, retrying
+from hotmesh.store import ANSWER_RETRIES_MAX, Entry, Partition, Store, Verdict, retrying
 from hotmesh.store.encode import text
 
 
@@ -33,5 +33,7 @@ class Remote:
     ) -> Verdict:
         op = ["append", 3, text(encode_entry(reply))]
         return await retrying(
-            lambda: self._store.answer(entry, consumer, [op], [partition.engine]), what="answer"
+            lambda: self._store.answer(entry, consumer, [op], [partition.engine]),
+            what="answer",
+            tries_max=ANSWER_RETRIES_MAX,
         )

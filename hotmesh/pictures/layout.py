@@ -1,0 +1,222 @@
+"""A layered drawing: boxes without overlaps, arrows that mostly point one way.
+
+The method is that of K. Sugiyama, S. Tagawa and M. Toda, "Methods for visual understanding of
+hierarchical system structures", IEEE Transactions on Systems, Man, and Cybernetics 11(2), 1981:
+turn round the edges that close circles, layer by longest paths (`layers`), order each layer by
+barycentres (`ordering`), then place (`coordinates`). The same graph always gives the same drawing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, TypeAlias
+
+from msgspec import Struct
+
+from hotmesh.pictures.coordinates import placed
+from hotmesh.pictures.layers import Layered, layered
+from hotmesh.pictures.ordering import ordered
+
+Direction: TypeAlias = Literal["down", "right"]
+
+NODE_GAP = 28.0
+LAYER_GAP = 40.0
+LABEL_GAP = 16.0
+"""Between a label and the layers beside it."""
+SLOPE, SLOPE_MAX = 0.05, 44.0
+"""A layer gap grows with the longest way that an edge goes sideways in it, so that no curve is
+flat.
+"""
+LOOP = 16.0
+"""How far a loop reaches out of the side of its node; less than a node gap."""
+
+
+class Size(NamedTuple):
+    width: float
+    height: float
+
+
+class Point(NamedTuple):
+    x: float
+    y: float
+
+
+class Box(NamedTuple):
+    """A rectangle by its upper left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def centre(self) -> Point:
+        return Point(self.x + self.width / 2, self.y + self.height / 2)
+
+
+class Link(Struct, frozen=True, kw_only=True):
+    """An edge to lay out.
+
+    Attributes:
+        label: The size of its label, if it has one.
+        weak: It points backwards if that saves another edge from doing so, and leaves the middle
+            of its nodes to others.
+    """
+
+    source: str
+    target: str
+    label: Size | None = None
+    weak: bool = False
+
+
+class Route(Struct, frozen=True):
+    """The way of one edge, from its source to its target.
+
+    Attributes:
+        points: Between two of them the line is straight if it runs along the drawing's direction,
+            and else a curve that begins and ends so. A loop has four, on the side of its node.
+        label: Where its label is.
+    """
+
+    points: tuple[Point, ...]
+    label: Box | None = None
+
+
+class Layout(Struct, frozen=True, kw_only=True):
+    """Where everything is: `routes` in the order of the links."""
+
+    width: float
+    height: float
+    direction: Direction
+    boxes: dict[str, Box]
+    routes: tuple[Route, ...]
+
+
+def layout(
+    sizes: Mapping[str, Size], links: Sequence[Link], *, direction: Direction = "down"
+) -> Layout:
+    """Lay out a graph.
+
+    Args:
+        sizes: The nodes, in an order that the drawing keeps where it can.
+        links: Each must name two of the nodes.
+        direction: Where edges point to, `down` or `right`.
+    """
+    turned = direction == "right"
+    plane = _Plane(sizes, links, turned=turned)
+    boxes = {name: plane.box(i) for i, name in enumerate(sizes)}
+    routes = [plane.route(e) for e in range(len(links))]
+    if turned:
+        boxes = {name: _turned(box) for name, box in boxes.items()}
+        routes = [
+            Route(
+                tuple(Point(y, x) for x, y in route.points),
+                None if route.label is None else _turned(route.label),
+            )
+            for route in routes
+        ]
+    width, height = (plane.height, plane.width) if turned else (plane.width, plane.height)
+    return Layout(
+        width=width, height=height, direction=direction, boxes=boxes, routes=tuple(routes)
+    )
+
+
+def _turned(box: Box) -> Box:
+    return Box(box.y, box.x, box.height, box.width)
+
+
+class _Plane:
+    """A drawing from top to bottom; one to the right is the same with its sides swapped."""
+
+    def __init__(self, sizes: Mapping[str, Size], links: Sequence[Link], *, turned: bool) -> None:
+        index = {name: i for i, name in enumerate(sizes)}
+        self.links = links
+        self.graph = layered(
+            len(sizes),
+            [(index[link.source], index[link.target]) for link in links],
+            [link.weak for link in links],
+            [link.label is not None for link in links],
+        )
+        spans = [Size(*reversed(size)) if turned else size for size in sizes.values()]
+        spans += [Size(0, 0)] * (len(self.graph.rank) - len(spans))
+        for e, v in enumerate(self.graph.labels):
+            label = links[e].label
+            if v >= 0 and label is not None:
+                spans[v] = Size(*reversed(label)) if turned else label
+        self.spans = spans
+        order = ordered(self.graph)
+        self.x = placed(self.graph, order, [s.width for s in spans], NODE_GAP)
+        self.tops, self.heights = self._rows(order)
+        self.width = max((x + s.width / 2 for x, s in zip(self.x, spans, strict=True)), default=0.0)
+        if any(link.source == link.target for link in links):
+            self.width += LOOP
+        self.height = self.tops[-1] + self.heights[-1] if order else 0.0
+
+    def _rows(self, order: list[list[int]]) -> tuple[list[float], list[float]]:
+        """The upper edge and the height of each layer."""
+        heights = [max((self.spans[v].height for v in layer), default=0.0) for layer in order]
+        has_nodes = [any(v < self.graph.nodes for v in layer) for layer in order]
+        tops, y = [], 0.0
+        for rank, layer in enumerate(order):
+            tops.append(y)
+            y += heights[rank]
+            if rank + 1 < len(order):
+                aside = max(
+                    (abs(self.x[v] - self.x[b]) for v in layer for b in self.graph.below[v]),
+                    default=0.0,
+                )
+                full = has_nodes[rank] and has_nodes[rank + 1]
+                empty = min(heights[rank], heights[rank + 1]) == 0
+                gap = LAYER_GAP if full else LAYER_GAP / 2 if empty else LABEL_GAP
+                y += gap + min(SLOPE_MAX, SLOPE * aside)
+        return tops, heights
+
+    def box(self, vertex: int) -> Box:
+        width, height = self.spans[vertex]
+        rank = self.graph.rank[vertex]
+        top = self.tops[rank] + (self.heights[rank] - height) / 2
+        return Box(self.x[vertex] - width / 2, top, width, height)
+
+    def route(self, edge: int) -> Route:
+        chain, label = self.graph.chains[edge], self.graph.labels[edge]
+        if len(chain) == 1:
+            box = self.box(chain[0])
+            side, middle, reach = box.x + box.width, box.centre.y, min(10.0, box.height / 4)
+            out = side + LOOP
+            points = [
+                Point(side, middle - reach),
+                Point(out, middle - reach),
+                Point(out, middle + reach),
+                Point(side, middle + reach),
+            ]
+        else:
+            points = self._line(edge, chain)
+        return Route(tuple(points), self.box(label) if label >= 0 else None)
+
+    def _line(self, edge: int, chain: list[int]) -> list[Point]:
+        aside = self.links[edge].weak and self.graph.flipped[edge]
+        first, last = self.box(chain[0]), self.box(chain[-1])
+        start, end = (
+            self._port(chain[0], chain[1], aside=aside),
+            self._port(chain[-1], chain[-2], aside=aside),
+        )
+        rows = [(self.tops[r], self.tops[r] + self.heights[r]) for r in self._ranks(chain)]
+        points = [Point(start, first.y + first.height), Point(start, rows[0][1])]
+        for vertex, (top, bottom) in zip(chain[1:-1], rows[1:-1], strict=True):
+            points += [Point(self.x[vertex], top), Point(self.x[vertex], bottom)]
+        points += [Point(end, rows[-1][0]), Point(end, last.y)]
+        points = [p for i, p in enumerate(points) if not i or p != points[i - 1]]
+        return points[::-1] if self.graph.flipped[edge] else points
+
+    def _ranks(self, chain: list[int]) -> list[int]:
+        return [self.graph.rank[v] for v in chain]
+
+    def _port(self, vertex: int, to: int, *, aside: bool) -> float:
+        """Where an edge touches its node: in the middle, or towards the side that it comes from."""
+        if not aside:
+            return self.x[vertex]
+        reach = self.spans[vertex].width / 4
+        return self.x[vertex] + (reach if self.x[to] >= self.x[vertex] else -reach)
+
+
+__all__ = ["Box", "Direction", "Layered", "Layout", "Link", "Point", "Route", "Size", "layout"]
