@@ -2,21 +2,103 @@
 run.
 """
 
-from hotmesh.errors import HotMeshError, JobError, JobNotFound, JobTimeout
-from hotmesh.mesh import DeployResult, HotMesh, JobOutput, RetryPolicy, Settings, Worker
-from hotmesh.messages import StreamData, StreamResult
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hotmesh.errors import (
+        ActivationFailed,
+        DuplicateJob,
+        HotMeshError,
+        JobEnded,
+        JobError,
+        JobNotFound,
+        JobTimeout,
+        ModelInvalid,
+        Overloaded,
+        PayloadInvalid,
+        ServerUnavailable,
+        TopicNotFound,
+    )
+    from hotmesh.mesh import (
+        DeployResult,
+        HotMesh,
+        JobMetadata,
+        JobOutput,
+        RetryPolicy,
+        Settings,
+        Worker,
+    )
+    from hotmesh.messages import StreamData, StreamMetadata, StreamResult
+
+# What is public, by the module that has it. Loaded when first asked for: `import hotmesh` alone
+# costs next to nothing, so a command
+# that only prints its version, or a module that only needs the errors, does not pay for the client
+# library.
+_PUBLIC = {
+    "hotmesh.errors": (
+        "ActivationFailed",
+        "DuplicateJob",
+        "HotMeshError",
+        "JobEnded",
+        "JobError",
+        "JobNotFound",
+        "JobTimeout",
+        "ModelInvalid",
+        "Overloaded",
+        "PayloadInvalid",
+        "ServerUnavailable",
+        "TopicNotFound",
+    ),
+    "hotmesh.mesh": (
+        "DeployResult",
+        "HotMesh",
+        "JobMetadata",
+        "JobOutput",
+        "RetryPolicy",
+        "Settings",
+        "Worker",
+    ),
+    "hotmesh.messages": ("StreamData", "StreamMetadata", "StreamResult"),
+}
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = [
+    "ActivationFailed",
     "DeployResult",
+    "DuplicateJob",
     "HotMesh",
     "HotMeshError",
+    "JobEnded",
     "JobError",
+    "JobMetadata",
     "JobNotFound",
     "JobOutput",
     "JobTimeout",
+    "ModelInvalid",
+    "Overloaded",
+    "PayloadInvalid",
     "RetryPolicy",
+    "ServerUnavailable",
     "Settings",
     "StreamData",
+    "StreamMetadata",
     "StreamResult",
+    "TopicNotFound",
     "Worker",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'hotmesh' has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

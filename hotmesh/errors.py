@@ -203,6 +203,19 @@ class VersionNotFound(HotMeshError):
         )
 
 
+class VersionSealed(HotMeshError):
+    """A version has been active, so jobs may run on it, and its model can't be replaced."""
+
+    code = 409
+
+    def __init__(self, *, app_id: str, version: str) -> None:
+        self.app_id, self.version = app_id, version
+        super().__init__(
+            f"version {version!r} of app {app_id!r} has been active with another model, and jobs "
+            "may run on it; give this model a new version"
+        )
+
+
 class ActivationFailed(HotMeshError):
     """The fleet did not agree on a version; nothing has changed.
 
@@ -263,8 +276,11 @@ class JobNotFound(HotMeshError):
 
     code = 404
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, job_id: str, *, topic: str = "", found: str = "") -> None:
         self.job_id = job_id
+        if found:
+            super().__init__(f"job {job_id!r} is of topic {found!r}, not of {topic!r}")
+            return
         super().__init__(
             f"job {job_id!r} was not found: it never existed, has expired or was scrubbed"
         )
@@ -283,15 +299,20 @@ class DuplicateJob(HotMeshError):
 
 
 class JobTimeout(HotMeshError):
-    """A caller stopped waiting. The job goes on; `job_id` finds it later."""
+    """A caller stopped waiting. The job goes on; `job_id` finds it later.
+
+    Attributes:
+        waiting: What the job waited for when the caller gave up, in words.
+    """
 
     code = 504
 
-    def __init__(self, *, job_id: str, timeout_s: float) -> None:
-        self.job_id, self.timeout_s = job_id, timeout_s
+    def __init__(self, *, job_id: str, timeout_s: float, waiting: Sequence[str] = ()) -> None:
+        self.job_id, self.timeout_s, self.waiting = job_id, timeout_s, tuple(waiting)
+        where = f"; it waits in {', '.join(self.waiting)}" if self.waiting else ""
         super().__init__(
-            f"job {job_id!r} gave no result within {timeout_s:g} s; it goes on, get_state "
-            "finds its result later"
+            f"job {job_id!r} gave no result within {timeout_s:g} s{where}; it goes on, and "
+            "get_state finds its result until the record expires"
         )
 
 
@@ -302,7 +323,7 @@ class JobError(HotMeshError):
         code: The code of the activity that failed; 410 when the job was interrupted.
         message: Its message, as the worker gave it.
         job_id: The job.
-        error: What else the worker sent along, or None.
+        error: What else the worker sent along: what it put under `error`, else an object; or None.
     """
 
     def __init__(self, *, code: int, message: str, job_id: str, error: Any = None) -> None:
@@ -317,7 +338,7 @@ class JobEnded(HotMeshError):
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
-        super().__init__(f"job {job_id!r} already completed")
+        super().__init__(f"job {job_id!r} has ended already: completed, failed or interrupted")
 
 
 class StateLost(HotMeshError):

@@ -18,9 +18,9 @@ import signal
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import structlog
+from hotmesh.log import get_logger
 
-log = structlog.get_logger("hotmesh.lifecycle")
+log = get_logger("hotmesh.lifecycle")
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_KILLED = 0, 1, 2, 130
 

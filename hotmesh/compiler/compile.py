@@ -21,6 +21,8 @@ from hotmesh.compiler.plan import (
     Plan,
     RulePlan,
     StatsPlan,
+    decode,
+    encode,
 )
 from hotmesh.compiler.schema import validator
 from hotmesh.durations import parse as parse_duration
@@ -81,7 +83,9 @@ def compile_model(
     errors = [f for f in findings if f.severity == "error"]
     if errors:
         raise ModelInvalid(errors)
-    return Compiled(_plan(model.app, _digest(model.raw)), tuple(findings))
+    # As it will be read back: a list for what was a tuple, so that a plan equals its stored self.
+    plan = decode(encode(_plan(model.app, _digest(model.raw))))
+    return Compiled(plan, tuple(findings))
 
 
 class PipeCheck:

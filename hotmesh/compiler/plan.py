@@ -149,13 +149,13 @@ class _Header(Struct):
     format: int = 1
 
 
-_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_encoder = msgspec.msgpack.Encoder()  # the order of keys is the model's: people see it in results
 _decoder = msgspec.msgpack.Decoder(Plan)
 _header = msgspec.msgpack.Decoder(_Header)
 
 
 def encode(plan: Plan) -> bytes:
-    """The plan as stored: equal plans give equal bytes."""
+    """The plan as stored."""
     return _encoder.encode(plan)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
-import structlog
 
 from hotmesh.connect import Connection
 from hotmesh.engine import cron
@@ -13,13 +12,14 @@ from hotmesh.engine.handle import Arrival, Engine
 from hotmesh.engine.outbox import Outbox
 from hotmesh.engine.timers import Timers
 from hotmesh.errors import AppNotFound, HotMeshError
+from hotmesh.log import get_logger
 from hotmesh.messages import decode_engine_entry, decode_signal, is_of_another_release
 from hotmesh.router import Delivery, Key, Router, RouterSettings
 from hotmesh.store import GROUP_ENGINE, Entry, Store
 from hotmesh.store.dead import bury_op
 from hotmesh.telemetry.metrics import Metrics
 
-log = structlog.get_logger("hotmesh.engine")
+log = get_logger("hotmesh.engine")
 
 
 class EngineHandler:

@@ -11,11 +11,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import structlog
-
 from hotmesh.compiler import Program
 from hotmesh.core import TimerSet
 from hotmesh.errors import DuplicateJob, MappingError, PayloadInvalid
+from hotmesh.log import get_logger
 from hotmesh.mapping import next_match_ms
 from hotmesh.messages import Tick, encode_entry
 from hotmesh.store import Apply, Entry
@@ -23,7 +22,7 @@ from hotmesh.store import Apply, Entry
 if TYPE_CHECKING:
     from hotmesh.engine.handle import Engine
 
-log = structlog.get_logger("hotmesh.engine")
+log = get_logger("hotmesh.engine")
 
 
 async def arm(engine: Engine, program: Program) -> None:

@@ -10,7 +10,6 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-import structlog
 from msgspec import Struct
 
 from hotmesh.compiler import Node, Program
@@ -42,6 +41,7 @@ from hotmesh.errors import (
     VersionNotFound,
 )
 from hotmesh.ids import derive, guid
+from hotmesh.log import get_logger
 from hotmesh.mapping import Env
 from hotmesh.messages import (
     ChildStart,
@@ -60,7 +60,7 @@ from hotmesh.payload import encode
 from hotmesh.store import Apply, Entry, New, Plans, Store, Verdict, retrying
 from hotmesh.telemetry import Observer
 
-log = structlog.get_logger("hotmesh.engine")
+log = get_logger("hotmesh.engine")
 
 STARTS_MAX = 5
 

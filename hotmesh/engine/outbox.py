@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 
-import structlog
-
 from hotmesh.errors import HotMeshError
+from hotmesh.log import get_logger
 from hotmesh.store import Partition, Store
 
-log = structlog.get_logger("hotmesh.engine")
+log = get_logger("hotmesh.engine")
 
 BATCH_MAX = 200
 IDLE_MS, FAILURE_PAUSE_MS = 20, 500

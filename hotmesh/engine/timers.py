@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 
-import structlog
-
 from hotmesh.connect import Connection
 from hotmesh.errors import HotMeshError
+from hotmesh.log import get_logger
 from hotmesh.store import Partition, Store
 from hotmesh.telemetry.metrics import Metrics
 
-log = structlog.get_logger("hotmesh.engine")
+log = get_logger("hotmesh.engine")
 
 SLEEP_MS_MAX = 5_000
 """A look at the clock even when nothing is due: the hint of an earlier timer may have been lost."""

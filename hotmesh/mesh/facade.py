@@ -11,17 +11,25 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import structlog
-
 from hotmesh import connect
 from hotmesh.compiler import compile_model, difference
 from hotmesh.connect import Connection
 from hotmesh.core import Limits
 from hotmesh.durations import Duration, parse
 from hotmesh.engine import Engine, EngineComponent, arm, hook_all
-from hotmesh.errors import JobEnded, JobNotFound, NameInvalid, SettingsInvalid, VersionNotFound
+from hotmesh.errors import (
+    FormatUnknown,
+    HotMeshError,
+    JobEnded,
+    JobNotFound,
+    JobTimeout,
+    NameInvalid,
+    SettingsInvalid,
+    VersionNotFound,
+)
 from hotmesh.ids import check_app_id, check_job_id, check_topic, escape, guid
 from hotmesh.lifecycle import Component, Host
+from hotmesh.log import get_logger
 from hotmesh.mesh.fused import Fused
 from hotmesh.mesh.options import (
     DeployResult,
@@ -34,7 +42,7 @@ from hotmesh.mesh.options import (
 from hotmesh.mesh.output import JobOutput, error_of, output_of
 from hotmesh.mesh.results import Results
 from hotmesh.mesh.subscriptions import OutputHandler, OutputSubscription
-from hotmesh.mesh.timeline import Timeline, timeline_of
+from hotmesh.mesh.timeline import Timeline, timeline_of, waiting_of
 from hotmesh.messages import Interrupt, SendAll, Signal, Status, StreamResult, encode_entry
 from hotmesh.payload import decode, encode
 from hotmesh.quorum import Activation, Member, Profile
@@ -48,7 +56,7 @@ from hotmesh.telemetry import Observer
 from hotmesh.telemetry.metrics import Metrics
 from hotmesh.worker import CODES, Remote, WorkerComponent, reply_of
 
-log = structlog.get_logger("hotmesh.mesh")
+log = get_logger("hotmesh.mesh")
 
 PUBSUB_TIMEOUT_S = 60.0
 
@@ -134,10 +142,28 @@ class HotMesh:
     @classmethod
     @asynccontextmanager
     async def session(
-        cls, app_id: str, redis: connect.Source | Connection = None, **options: Any
+        cls,
+        app_id: str,
+        redis: connect.Source | Connection = None,
+        *,
+        engine: bool = True,
+        workers: Sequence[Worker] = (),
+        lease: Duration = "30s",
+        namespace: str = "hm",
+        partitions: int | None = None,
+        settings: Settings | None = None,
     ) -> AsyncIterator[HotMesh]:
-        """`init` and `stop` as a context. Takes the options of `init`."""
-        mesh = await cls.init(app_id, redis, **options)
+        """`init` and `stop` as a context; the arguments are those of `init`."""
+        mesh = await cls.init(
+            app_id,
+            redis,
+            engine=engine,
+            workers=workers,
+            lease=lease,
+            namespace=namespace,
+            partitions=partitions,
+            settings=settings,
+        )
         try:
             yield mesh
         finally:
@@ -164,6 +190,12 @@ class HotMesh:
     async def _start(self, engine: bool, workers: Sequence[Worker], lease_ms: int) -> None:
         if lease_ms < 500:
             raise SettingsInvalid(f"lease must be at least 500ms, not {lease_ms}ms")
+        for worker in workers:
+            if not isinstance(worker, Worker):
+                raise SettingsInvalid(
+                    f"workers= takes Worker objects, not {type(worker).__name__}; "
+                    "write workers=[Worker('topic', function)]"
+                )
         topics = [check_topic(w.topic) for w in workers]
         if len(set(topics)) < len(topics):
             raise SettingsInvalid(
@@ -260,7 +292,8 @@ class HotMesh:
 
         Raises:
             ModelInvalid: Every fault of the model, each with file, line and path. Nothing is
-            stored. ActivationFailed: The version has been active with another model.
+            stored.
+            VersionSealed: The version has been active with another model.
         """
         compiled = compile_model(source, app_id=self._store.keys.app_id)
         deployed = await self._plans.deploy(compiled.plan)
@@ -311,7 +344,10 @@ class HotMesh:
         """
         activation = Activation(self._connection, self._store, self._plans)
         await activation.activate(str(version), timeout_s=parse(timeout) / 1000)
-        await arm(self._engine, await self._plans.program(str(version)))
+        try:
+            await arm(self._engine, await self._plans.program(str(version)))
+        except FormatUnknown as exc:  # of a newer release than this client's: its engines can
+            log.warning("cron.not_armed", version=version, error=str(exc))
         return True
 
     async def _active_version(self) -> str | None:
@@ -379,11 +415,29 @@ class HotMesh:
         jid, look = await self._begin(
             topic, data, context, job_id, expire, idempotency_key, caller=self._guid
         )
+        return await self._result(jid, timeout, look=look)
+
+    async def _result(self, jid: str, timeout: Duration | None, *, look: bool) -> JobOutput:
         timeout_s = None if timeout is None else parse(timeout) / 1000
-        job = await self._results.wait(jid, timeout_s, look=look)
+        try:
+            job = await self._results.wait(jid, timeout_s, look=look)
+        except JobTimeout as exc:
+            raise JobTimeout(
+                job_id=jid, timeout_s=exc.timeout_s, waiting=await self._waiting(jid)
+            ) from None
         if error := error_of(job):
             raise error
         return output_of(job)
+
+    async def _waiting(self, jid: str) -> tuple[str, ...]:
+        """What a job waits for, in words, for the message of a timeout."""
+        try:
+            job = (await self._store.load([(jid, None)]))[0]
+            if job is None:
+                return ()
+            return waiting_of(job, await self._plans.program(job.meta.version))
+        except HotMeshError:
+            return ()  # the timeout is what the caller must hear of
 
     async def _begin(
         self,
@@ -577,9 +631,26 @@ class HotMesh:
             JobNotFound: There is none of that id under that topic.
         """
         job = (await self._store.load([(job_id, ("u",))]))[0]
-        if job is None or job.meta.topic != topic:
+        if job is None:
             raise JobNotFound(job_id)
+        if job.meta.topic != topic:
+            raise JobNotFound(job_id, topic=topic, found=job.meta.topic)
         return output_of(job)
+
+    async def result(
+        self,
+        topic: str,
+        job_id: str,
+        *,
+        timeout: Duration | None = PUBSUB_TIMEOUT_S,
+    ) -> JobOutput:
+        """Wait for the end of a job that was started elsewhere; `pubsub` is this with a start.
+
+        Raises:
+            JobNotFound, JobError, JobTimeout
+        """
+        await self.get_state(topic, job_id)
+        return await self._result(job_id, timeout, look=True)
 
     async def get_status(self, job_id: str) -> int:
         """Open activities of a job; 0 when it is done, negative when it was interrupted.

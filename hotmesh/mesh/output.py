@@ -54,14 +54,18 @@ def output_of(job: Job) -> JobOutput:
     return JobOutput(data=job.data, metadata=JobMetadata(**job_metadata(job)))
 
 
+_TOLD = ("code", "message", "job_id")
+
+
 def error_of(job: Job) -> JobError | None:
     """The error of a job that ended with one."""
     if job.error is None:
         return None
     code = job.error.get("code")
+    more = {k: v for k, v in job.error.items() if k not in _TOLD}
     return JobError(
         code=code if isinstance(code, int) else 500,
         message=str(job.error.get("message", "unknown")),
         job_id=job.jid,
-        error=job.error.get("error"),
+        error=more["error"] if list(more) == ["error"] else more or None,
     )

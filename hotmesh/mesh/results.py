@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import random
 
-import structlog
-
 from hotmesh.connect import Connection, Subscription
 from hotmesh.core import Job
 from hotmesh.core.state import UPDATED
@@ -22,9 +20,10 @@ from hotmesh.errors import (
     Overloaded,
     ServerUnavailable,
 )
+from hotmesh.log import get_logger
 from hotmesh.store import Store
 
-log = structlog.get_logger("hotmesh.mesh")
+log = get_logger("hotmesh.mesh")
 
 WAITERS_MAX = 10_000
 TICK_S_MIN, TICK_S_MAX = 0.25, 30.0

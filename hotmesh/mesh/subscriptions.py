@@ -11,15 +11,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 import msgspec
-import structlog
 
 from hotmesh.connect import Connection, Subscription
 from hotmesh.core.state import UPDATED
 from hotmesh.errors import HotMeshError
+from hotmesh.log import get_logger
 from hotmesh.mesh.output import JobOutput, output_of
 from hotmesh.store import Store
 
-log = structlog.get_logger("hotmesh.mesh")
+log = get_logger("hotmesh.mesh")
 
 OutputHandler: TypeAlias = Callable[[str, JobOutput], Awaitable[None] | None]
 

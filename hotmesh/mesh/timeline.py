@@ -9,7 +9,7 @@ from msgspec import Struct
 from hotmesh.compiler import Program
 from hotmesh.core import Job
 from hotmesh.core.context import generation_of
-from hotmesh.core.state import DONE, split_leg
+from hotmesh.core.state import DONE, OPEN, split_leg
 
 
 class TimelineLeg(Struct, frozen=True, kw_only=True):
@@ -56,6 +56,21 @@ class Timeline(Struct, frozen=True, kw_only=True):
     error: Any
     legs: tuple[TimelineLeg, ...]
     edges: tuple[TimelineEdge, ...]
+
+
+def waiting_of(job: Job, program: Program) -> tuple[str, ...]:
+    """What the open activities of a job wait for, in words."""
+    waits = []
+    for name, leg in job.legs.items():
+        aid, _ = split_leg(name)
+        node = program.node(aid)
+        if leg.state != OPEN or (leg.code and node.plan.reentrant):
+            continue
+        topic = f" on topic {node.topic!r}" if isinstance(node.topic, str) else ""
+        if node.plan.hook is not None:
+            topic = f" for a signal on {node.plan.hook.topic!r}"
+        waits.append(f"{node.type} {aid!r}{topic}")
+    return tuple(waits)
 
 
 def timeline_of(job: Job, program: Program) -> Timeline:

@@ -62,9 +62,7 @@ def layered(
     return found
 
 
-def _flipped(
-    count: int, edges: Sequence[tuple[int, int]], weak: Sequence[bool]
-) -> list[bool]:
+def _flipped(count: int, edges: Sequence[tuple[int, int]], weak: Sequence[bool]) -> list[bool]:
     """Which edges to turn round so that no circle is left."""
     leads, led = [False] * count, [False] * count
     for a, b in edges:
@@ -88,9 +86,7 @@ def _flipped(
     return flipped
 
 
-def _back_edges(
-    count: int, edges: Sequence[tuple[int, int]], out: list[list[int]]
-) -> list[int]:
+def _back_edges(count: int, edges: Sequence[tuple[int, int]], out: list[list[int]]) -> list[int]:
     """Edges that lead back to where a depth-first walk is coming from."""
     found, state = [], [0] * count  # 1: on the way, 2: left
     led = {edges[e][1] for row in out for e in row}

@@ -19,7 +19,7 @@ from hotmesh.pictures.ordering import ordered
 
 Direction: TypeAlias = Literal["down", "right"]
 
-NODE_GAP = 28.0
+NODE_GAP, NODE_GAP_TURNED = 28.0, 18.0
 LAYER_GAP = 40.0
 LABEL_GAP = 16.0
 """Between a label and the layers beside it."""
@@ -27,7 +27,7 @@ SLOPE, SLOPE_MAX = 0.05, 44.0
 """A layer gap grows with the longest way that an edge goes sideways in it, so that no curve is
 flat.
 """
-LOOP = 16.0
+LOOP = 12.0
 """How far a loop reaches out of the side of its node; less than a node gap."""
 
 
@@ -144,8 +144,16 @@ class _Plane:
             if v >= 0 and label is not None:
                 spans[v] = Size(*reversed(label)) if turned else label
         self.spans = spans
+        firm = [
+            chain
+            for chain, link in zip(self.graph.chains, links, strict=True)
+            if not link.weak and len(chain) > 1
+        ]
+        # Nodes whose middle, below and above, belongs to transitions.
+        self.leads, self.led = {c[0] for c in firm}, {c[-1] for c in firm}
         order = ordered(self.graph)
-        self.x = placed(self.graph, order, [s.width for s in spans], NODE_GAP)
+        gap = NODE_GAP_TURNED if turned else NODE_GAP
+        self.x = placed(self.graph, order, [s.width for s in spans], gap)
         self.tops, self.heights = self._rows(order)
         self.width = max((x + s.width / 2 for x, s in zip(self.x, spans, strict=True)), default=0.0)
         if any(link.source == link.target for link in links):
@@ -194,15 +202,15 @@ class _Plane:
         return Route(tuple(points), self.box(label) if label >= 0 else None)
 
     def _line(self, edge: int, chain: list[int]) -> list[Point]:
-        aside = self.links[edge].weak and self.graph.flipped[edge]
+        weak = self.links[edge].weak
         first, last = self.box(chain[0]), self.box(chain[-1])
-        start, end = (
-            self._port(chain[0], chain[1], aside=aside),
-            self._port(chain[-1], chain[-2], aside=aside),
-        )
+        start = self._port(chain[0], chain[1], aside=weak and chain[0] in self.leads)
+        end = self._port(chain[-1], chain[-2], aside=weak and chain[-1] in self.led)
         rows = [(self.tops[r], self.tops[r] + self.heights[r]) for r in self._ranks(chain)]
         points = [Point(start, first.y + first.height), Point(start, rows[0][1])]
         for vertex, (top, bottom) in zip(chain[1:-1], rows[1:-1], strict=True):
+            if weak and top == bottom:
+                continue  # nothing is there that it could run into
             points += [Point(self.x[vertex], top), Point(self.x[vertex], bottom)]
         points += [Point(end, rows[-1][0]), Point(end, last.y)]
         points = [p for i, p in enumerate(points) if not i or p != points[i - 1]]
@@ -212,7 +220,7 @@ class _Plane:
         return [self.graph.rank[v] for v in chain]
 
     def _port(self, vertex: int, to: int, *, aside: bool) -> float:
-        """Where an edge touches its node: in the middle, or towards the side that it comes from."""
+        """Where an edge touches its node: in the middle, or on the side that it comes from."""
         if not aside:
             return self.x[vertex]
         reach = self.spans[vertex].width / 4

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from hotmesh.pictures.scale import duration_text
-
 from hotmesh.pictures.graph import Edge, Graph, Node
 from hotmesh.pictures.rules import condition_text, value_text
+from hotmesh.pictures.scale import duration_text
 from hotmesh.pictures.words import clean
 
 if TYPE_CHECKING:
@@ -160,7 +159,15 @@ def _links(
             yield None, Edge(source=activity.id, target=rule.to, kind="signal")
         else:
             box = _beside("graph", rule.graph)
-            yield box, Edge(source=activity.id, target=box.id, label=f"wakes {clean(rule.to)}", kind="signal")
+            yield (
+                box,
+                Edge(
+                    source=activity.id,
+                    target=box.id,
+                    label=f"wakes {clean(rule.to)}",
+                    kind="signal",
+                ),
+            )
     elif activity.type in ("await", "interrupt") and topic in plan.graphs:
         box = _beside("graph", topic)
         label = "ends" if activity.type == "interrupt" else ""

@@ -144,9 +144,7 @@ def on_model(
     )
 
 
-def _with_legs(
-    node: Node, legs: Sequence[LegLike], begin_ms: int, now_ms: int | None
-) -> Node:
+def _with_legs(node: Node, legs: Sequence[LegLike], begin_ms: int, now_ms: int | None) -> Node:
     if node.kind in ("topic", "graph"):
         return node
     if not legs:

@@ -143,9 +143,7 @@ def _pieces(times: list[int], folded: set[int], width: float, fold: float) -> tu
     pieces, left = [], 0.0
     for begin, end, is_folded in spans:
         right = left + (fold if is_folded else next(widths))
-        pieces.append(
-            Piece(begin_ms=begin, end_ms=end, left=left, right=right, folded=is_folded)
-        )
+        pieces.append(Piece(begin_ms=begin, end_ms=end, left=left, right=right, folded=is_folded))
         left = right
     return tuple(pieces)
 

@@ -63,8 +63,8 @@ _FIXED = f"""\
 .hm .edge{{fill:none;stroke-width:1.5;stroke-linejoin:round}}
 .hm .box{{stroke-width:1.5;stroke-linejoin:round}}
 .hm .fine{{fill:none;stroke-width:1}}
-.hm .cycle,.hm .box.k-cycle{{stroke-dasharray:6 4}}
-.hm .call,.hm .signal,.hm .box.k-topic,.hm .box.k-graph{{stroke-dasharray:2 3}}
+.hm .dashed{{stroke-dasharray:6 4}}
+.hm .dotted{{stroke-dasharray:2 3}}
 .hm .taken{{stroke-width:2.25}}
 """
 
@@ -86,13 +86,12 @@ def _themed(theme: dict[str, str], kinds: Iterable[str], states: Iterable[str], 
         ".head{fill:%(line)s}",
         ".off .edge{stroke:%(faint)s}",
         ".off .head{fill:%(faint)s}",
-        ".off text,.s-idle text{fill:%(soft)s}",
+        ".off text{fill:%(soft)s}",
         ".lane{fill:%(band)s}",
         ".tick{stroke:%(rim)s;fill:none}",
         ".fold{fill:%(band)s;stroke:%(faint)s}",
     ]
     sheet = [".hm " + rule % theme for rule in rules]
-    sheet = [s.replace(",.", ",.hm .") for s in sheet]
     for prefix, names, paints in (("k", kinds, KIND_PAINT), ("s", states, STATE_PAINT)):
         for name in names:
             if name in paints:
@@ -122,9 +121,8 @@ def attribute(words: str) -> str:
 
 def num(value: float) -> str:
     """A coordinate to a tenth: stable text, and more than the eye sees."""
-    return f"{value:.1f}".removesuffix(".0").replace("-0", "0") if abs(value) < 0.05 else (
-        f"{value:.1f}".removesuffix(".0")
-    )
+    shown = f"{value:.1f}".removesuffix(".0")
+    return "0" if shown == "-0" else shown
 
 
 def document(width: float, height: float, name: str, sheet: str, body: Iterable[str]) -> str:

@@ -7,14 +7,14 @@ import os
 import socket
 
 import msgspec
-import structlog
 from msgspec import Struct
 
 from hotmesh.connect import Connection, ReplyError
 from hotmesh.errors import HotMeshError
+from hotmesh.log import get_logger
 from hotmesh.store import Plans, Store
 
-log = structlog.get_logger("hotmesh.quorum")
+log = get_logger("hotmesh.quorum")
 
 BEAT_S = 3.0
 SILENT_MS = 15_000
@@ -49,12 +49,15 @@ class Question(Struct, array_like=True, frozen=True, tag="ask1"):
 
 
 class Answer(Struct, array_like=True, frozen=True, tag="say1"):
-    """To the member that asked: a reason when the answer is no."""
+    """To the member that asked: a reason when the answer is no; the SHA-1 of the plan when it is
+    yes.
+    """
 
     request: str
     guid: str
     ok: bool
     reason: str = ""
+    sha: str = ""
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -143,13 +146,13 @@ class Member:
     async def _answers(self) -> None:
         while True:
             question = await self._questions.get()
-            ok, reason = True, ""
+            ok, reason, sha = True, "", ""
             if question.what == "prepare":
                 try:
-                    await self._plans.program(question.version)
+                    sha = await self._plans.prepare(question.version)
                 except HotMeshError as exc:
                     ok, reason = False, str(exc)
-            answer = Answer(question.request, self.profile.guid, ok, reason)
+            answer = Answer(question.request, self.profile.guid, ok, reason, sha)
             try:
                 await self._store.transport.execute("PUBLISH", question.origin, encode(answer))
             except HotMeshError as exc:

@@ -11,16 +11,16 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
-import structlog
 
 from hotmesh.connect import Connection
 from hotmesh.errors import ActivationFailed
 from hotmesh.ids import guid
+from hotmesh.log import get_logger
 from hotmesh.quorum.member import Answer, Profile, Question, decode_answer, encode, profiles
 from hotmesh.router.member import is_dead
 from hotmesh.store import Plans, Store
 
-log = structlog.get_logger("hotmesh.quorum")
+log = get_logger("hotmesh.quorum")
 
 ANSWER_S = 5.0
 ASK_AGAIN_S = 0.5  # pub/sub may lose the question or the answer
@@ -41,14 +41,16 @@ class Activation:
             VersionNotFound: It was never deployed.
             ActivationFailed: A member can't run it, or does not answer. Nothing has changed.
         """
-        await self._plans.program(version)
+        sha = await self._plans.sha(version)
         members = [p for p in await profiles(self._store) if not is_dead(p.consumer)]
         if members:
-            await self._ask(members, version, timeout_s)
+            await self._ask(members, version, sha, timeout_s)
+        if not await self._plans.seal(version, sha):
+            raise self._failed(version, {"deploy": "another model was deployed under it meanwhile"})
         await self._plans.activate(version)
         log.info("version.activated", app=self._store.keys.app_id, version=version)
 
-    async def _ask(self, members: list[Profile], version: str, timeout_s: float) -> None:
+    async def _ask(self, members: list[Profile], version: str, sha: str, timeout_s: float) -> None:
         request = guid()
         channel = self._store.keys.caller(request)
         question = encode(Question("prepare", request, channel, version))
@@ -63,7 +65,7 @@ class Activation:
             pass  # who is silent is named below
         finally:
             await subscription.unsubscribe()
-        self._verdict(members, version, timeout_s)
+        self._verdict(members, version, sha, timeout_s)
 
     async def _settle(self, members: list[Profile]) -> None:
         loop = asyncio.get_running_loop()
@@ -75,7 +77,7 @@ class Activation:
             except TimeoutError:
                 return
 
-    def _verdict(self, members: list[Profile], version: str, timeout_s: float) -> None:
+    def _verdict(self, members: list[Profile], version: str, sha: str, timeout_s: float) -> None:
         against: dict[str, str] = {}
         for member in members:
             answer = self._answers.get(member.guid)
@@ -84,8 +86,13 @@ class Activation:
                 against[member.guid] = f"{what} ({member.host}, pid {member.pid})"
             elif answer is not None and not answer.ok:
                 against[member.guid] = answer.reason
+            elif answer is not None and answer.sha != sha:
+                against[member.guid] = "read another model under it; activate again"
         if against:
-            raise ActivationFailed(app_id=self._store.keys.app_id, version=version, members=against)
+            raise self._failed(version, against)
+
+    def _failed(self, version: str, members: dict[str, str]) -> ActivationFailed:
+        return ActivationFailed(app_id=self._store.keys.app_id, version=version, members=members)
 
     def _hear(self, channel: bytes, payload: bytes) -> None:
         try:

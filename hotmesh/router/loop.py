@@ -18,16 +18,17 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-import structlog
 from msgspec import Struct
 
 from hotmesh.connect import Connection, ReplyError, Transport
 from hotmesh.errors import HotMeshError, ServerUnavailable
+from hotmesh.log import get_logger
+from hotmesh.messages import is_of_another_release
 from hotmesh.router.delivery import Delivery, Key, parse
 from hotmesh.router.member import consumer_name, is_dead
 from hotmesh.store import Store, leases
 
-log = structlog.get_logger("hotmesh.router")
+log = get_logger("hotmesh.router")
 
 BACKOFF_MS_MIN, BACKOFF_MS_MAX = 20, 5_000
 FORGOTTEN_MS = 600_000
@@ -224,7 +225,9 @@ class Router:
         for delivery in batch:
             if delivery.payload is None:
                 await self._bury(delivery, "the entry holds no payload")
-            elif delivery.count > self.settings.deliveries_max:
+            elif delivery.count > self.settings.deliveries_max and not is_of_another_release(
+                delivery.payload
+            ):
                 reason = f"delivered {delivery.count - 1} times and never settled"
                 await self._bury(delivery, reason)
             else:

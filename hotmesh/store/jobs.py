@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from enum import IntEnum
 from typing import Any, TypeVar
 
-import structlog
 from msgspec import Struct
 
 from hotmesh.connect import Commands, ReplyError, Transport
 from hotmesh.core import Append, Effect, Job, decode_job
 from hotmesh.core.state import HEAD, REQUEST
 from hotmesh.errors import HotMeshError, Overloaded, ServerUnavailable, StateLost
+from hotmesh.log import get_logger
 from hotmesh.store.encode import Command
 from hotmesh.store.keys import Keys, Partition
 from hotmesh.store.scripts import load
@@ -34,7 +34,7 @@ ANSWER_RETRIES_MAX = 40
 
 T = TypeVar("T")
 
-log = structlog.get_logger("hotmesh.store")
+log = get_logger("hotmesh.store")
 
 
 class Verdict(IntEnum):

@@ -6,6 +6,7 @@ an unknown version is fetched, never guessed.
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -13,7 +14,7 @@ from msgspec import Struct
 
 from hotmesh.compiler import Plan, Program, decode_plan, encode_plan, link
 from hotmesh.connect import ReplyError
-from hotmesh.errors import ActivationFailed, AppNotFound, SettingsInvalid, VersionNotFound
+from hotmesh.errors import AppNotFound, SettingsInvalid, VersionNotFound, VersionSealed
 from hotmesh.store.jobs import Store
 
 CACHED_MAX = 20
@@ -41,30 +42,18 @@ class Plans:
         """Store a plan under its version. Nothing runs on it before it is activated.
 
         Raises:
-            ActivationFailed: The version was activated before and this plan is another one: jobs
-            may run on it.
+            VersionSealed: The version was activated before with another model: jobs may run on it.
         """
         keys = self._store.keys
         data = encode_plan(plan)
-        before, activated = await self._store.transport.execute_many(
-            [
-                ("HGET", keys.plans, plan.version),
-                ("HGET", keys.app, _ACTIVATED + plan.version),
-            ]
-        )
-        _raise(before, activated)
-        if before == data or (before is not None and decode_plan(before).digest == plan.digest):
+        before = await self._store.transport.execute("HGET", keys.plans, plan.version)
+        if before is not None and (before == data or decode_plan(before).digest == plan.digest):
             return Deployed(plan.version, changed=False)
-        if activated is not None:
-            reason = (
-                "it was activated before with another model, and jobs may run on it; "
-                "give the model a new version"
-            )
-            raise ActivationFailed(
-                app_id=plan.app_id, version=plan.version, members={"deploy": reason}
-            )
-        await self._store.transport.execute("HSET", keys.plans, plan.version, data)
-        self._programs.pop(plan.version, None)
+        activated = _ACTIVATED + plan.version
+        if not await self._store.run(
+            "deploy", [keys.plans, keys.app], plan.version, data, activated
+        ):
+            raise VersionSealed(app_id=plan.app_id, version=plan.version)
         return Deployed(plan.version, changed=True)
 
     async def plan(self, version: str) -> Plan:
@@ -74,12 +63,17 @@ class Plans:
             VersionNotFound: There is none.
             FormatUnknown: A newer release wrote it.
         """
-        data = await self._store.transport.execute("HGET", self._store.keys.plans, version)
+        return decode_plan(await self._stored(version))
+
+    async def _stored(self, version: str) -> bytes:
+        data: bytes | None = await self._store.transport.execute(
+            "HGET", self._store.keys.plans, version
+        )
         if data is None:
             raise VersionNotFound(
                 app_id=self._store.keys.app_id, version=version, known=await self.versions()
             )
-        return decode_plan(data)
+        return data
 
     async def versions(self) -> list[str]:
         """Deployed versions, sorted."""
@@ -90,8 +84,29 @@ class Plans:
         """The program, if this process has it."""
         return self._programs.get(version)
 
+    async def prepare(self, version: str) -> str:
+        """Try whether this process can run a version that may still be deployed anew; the plan's
+        SHA-1.
+
+        Nothing is cached: only an activated version is what it is for good.
+
+        Raises:
+            VersionNotFound, FormatUnknown
+        """
+        data = await self._stored(version)
+        link(decode_plan(data))
+        return _sha(data)
+
+    async def sha(self, version: str) -> str:
+        """The SHA-1 of a stored plan, which this process need not be able to read.
+
+        Raises:
+            VersionNotFound
+        """
+        return _sha(await self._stored(version))
+
     async def program(self, version: str) -> Program:
-        """The program of a version, linked once per process."""
+        """The program of a version that has been activated, linked once per process."""
         program = self._programs.get(version)
         if program is None:
             program = link(await self.plan(version))
@@ -116,13 +131,20 @@ class Plans:
             self.active_version = version.decode()
         return await self.program(self.active_version)
 
-    async def activate(self, version: str) -> None:
-        """Have every partition start new jobs on a version from now on."""
+    async def seal(self, version: str, sha: str) -> bool:
+        """Make a version's plan unchangeable; False when it is not the one with this SHA-1 any
+        more.
+        """
         keys = self._store.keys
-        await self._store.transport.execute(
-            "HSET", keys.app, _ACTIVATED + version, self._store.clock.now_ms()
+        now_ms = self._store.clock.now_ms()
+        field = _ACTIVATED + version
+        return bool(
+            await self._store.run("seal", [keys.plans, keys.app], version, sha, field, now_ms)
         )
-        for partition in keys.partitions:
+
+    async def activate(self, version: str) -> None:
+        """Have every partition start new jobs on a sealed version from now on."""
+        for partition in self._store.keys.partitions:
             await self._store.run("activate", [partition.version], version)
         self.active_version = version
 
@@ -148,6 +170,10 @@ async def partitions_of(transport: object, app_key: str, wanted: int | None) -> 
             "the count can't change while its jobs exist"
         )
     return found
+
+
+def _sha(data: bytes) -> str:
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
 
 
 def _raise(*replies: object) -> None:

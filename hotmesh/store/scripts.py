@@ -39,7 +39,17 @@ class Script:
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-SCRIPTS = ("apply", "due", "extend", "release", "retire", "redrive", "activate")
+SCRIPTS = (
+    "apply",
+    "due",
+    "extend",
+    "release",
+    "retire",
+    "redrive",
+    "deploy",
+    "seal",
+    "activate",
+)
 
 
 @cache

@@ -9,14 +9,13 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import structlog
-
+from hotmesh.log import get_logger
 from hotmesh.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from hotmesh.core import Note
 
-log = structlog.get_logger("hotmesh.engine")
+log = get_logger("hotmesh.engine")
 _logger = logging.getLogger("hotmesh.engine")  # asked per batch, before any value is bound
 
 

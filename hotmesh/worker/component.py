@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
-import structlog
 
 from hotmesh.connect import Connection
 from hotmesh.errors import HotMeshError
+from hotmesh.log import get_logger
 from hotmesh.messages import (
     Redeliver,
     Reply,
@@ -41,7 +41,7 @@ from hotmesh.worker.invoke import Invoker, Stopwatch
 from hotmesh.worker.settle import Settle
 from hotmesh.worker.signature import Handler
 
-log = structlog.get_logger("hotmesh.worker")
+log = get_logger("hotmesh.worker")
 
 THREADS_MAX = 32
 UNDELIVERABLE_CODE = 999

@@ -11,16 +11,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import structlog
 from msgspec import Raw
 from structlog.contextvars import bind_contextvars
 
 from hotmesh.errors import HotMeshError, PayloadInvalid
+from hotmesh.log import get_logger
 from hotmesh.messages import EMPTY, Reply, StreamData, StreamMetadata, StreamResult, Work
 from hotmesh.payload import decode, encode
 from hotmesh.worker.signature import Handler, convert_for
 
-log = structlog.get_logger("hotmesh.worker")
+log = get_logger("hotmesh.worker")
 
 CODES = {"success": 200, "pending": 202, "error": 500}
 ERROR_TEXT_MAX = 2048
@@ -38,6 +38,9 @@ class Invoker:
     ) -> None:
         self._handler, self._executor, self._bytes_max = handler, executor, payload_bytes_max
         self._convert = convert_for(handler)
+        self._silent = (
+            False  # whether it was said that the handler gives None: its activities stay open
+        )
         call = handler if inspect.isroutine(handler) else type(handler).__call__
         self._is_async = inspect.iscoroutinefunction(call)
 
@@ -72,10 +75,8 @@ class Invoker:
         except _OutOfTime:
             text = f"the handler took longer than {work.timeout_ms} ms"
             return self._failure(work, rid, text, 504)
-        except Exception as exc:  # noqa: BLE001  the failure of user code is an answer
-            log.info(
-                "handler.failed", topic=work.topic, attempt=work.attempt, error=repr(exc)[:200]
-            )
+        except Exception as exc:
+            log.warning("handler.failed", topic=work.topic, attempt=work.attempt, exc_info=exc)
             return self._failure(work, rid, _text_of(exc), _code_of(exc))
         return self._answer(work, rid, result)
 
@@ -100,6 +101,9 @@ class Invoker:
 
     def _answer(self, work: Work, rid: str, result: Any) -> Reply | None:
         if result is None:
+            if not self._silent:
+                self._silent = True
+                log.warning("handler.gave_none", topic=work.topic, job=work.jid, activity=work.aid)
             return None
         if not isinstance(result, StreamResult):
             result = StreamResult(data=result)
@@ -188,4 +192,6 @@ def _code_of(exc: BaseException) -> int:
 
 def _text_of(exc: BaseException) -> str:
     text = exc.args[0] if isinstance(exc, HotMeshError) and exc.args else str(exc)
+    if isinstance(exc, LookupError):  # KeyError('x') says no more than 'x'
+        return f"{type(exc).__name__}: {exc}"
     return str(text) or type(exc).__name__

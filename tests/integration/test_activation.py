@@ -19,7 +19,13 @@ from support import eventually
 
 from hotmesh import HotMesh, connect
 from hotmesh.compiler.plan import FORMAT
-from hotmesh.errors import ActivationFailed, AppNotFound, FormatUnknown, VersionNotFound
+from hotmesh.errors import (
+    ActivationFailed,
+    AppNotFound,
+    FormatUnknown,
+    VersionNotFound,
+    VersionSealed,
+)
 from hotmesh.store import Keys
 
 MeshFactory = Callable[..., Awaitable[HotMesh]]
@@ -308,7 +314,7 @@ async def test_another_model_under_an_activated_version_is_refused(
 ) -> None:
     await release(fleet.client, model(app_id, "1", mark="the first"))
 
-    with pytest.raises(ActivationFailed, match="new version"):
+    with pytest.raises(VersionSealed, match="new version"):
         await fleet.client.deploy(model(app_id, "1", mark="another"))
 
     assert await run(fleet.client) == ("1", "the first")
@@ -338,12 +344,6 @@ async def test_version_that_was_never_deployed_is_refused_and_names_those_that_w
         await fleet.client.activate("2")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="store/plans.py program: a member that prepared a version keeps its program; deploying"
-    " another model under the version, allowed until it is active, leaves it there, and the fleet"
-    " runs the old model beside the new one",
-)
 async def test_model_that_was_replaced_after_a_failed_activation_is_the_one_that_runs(
     fleet: Fleet, app_id: str
 ) -> None:
@@ -360,12 +360,6 @@ async def test_model_that_was_replaced_after_a_failed_activation_is_the_one_that
     assert await run(fleet.client) == ("1", "right")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="store/plans.py deploy looks at `activated`, then writes, in two round trips, and an"
-    " activation does not say which plan it is about: a deploy between question and switch gives an"
-    " active version a model that no member was asked about",
-)
 async def test_model_that_is_replaced_while_it_is_activated_is_not_mixed(
     fleet: Fleet, app_id: str, mesh_factory: MeshFactory
 ) -> None:

@@ -357,11 +357,6 @@ async def test_paused_process_does_not_double_a_result(
         assert len(handler.calls) == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="router/loop.py _read: a history read starts at 0 each time and asks for as many entries"
-    " as slots are free; when those are all held, what lies behind them is never looked at",
-)
 async def test_entries_whose_reply_was_lost_are_found_behind_those_in_hand(
     mesh_factory: MeshFactory, app_id: str, peek: Peek
 ) -> None:
@@ -467,11 +462,6 @@ async def test_retry_policy_of_the_worker_ends_with_the_last_error(
     assert attempts == [0, 1, 2]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core/step.py _redeliver leaves no mark and guards/entry.lua does not look whether the"
-    " entry still is pending: decided again (a lost reply, a claimed entry), it appends again",
-)
 async def test_retry_timer_that_is_delivered_twice_gives_one_call(
     mesh_factory: MeshFactory, app_id: str, peek: Peek
 ) -> None:
@@ -653,11 +643,6 @@ async def test_entry_of_a_newer_format_is_left_alone_by_the_engine(
     assert (await peek.do("XPENDING", peek.partition.engine, "engine"))[1] == entry
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="worker/component.py handle: buries whatever it can't decode; the engine's _is_newer is"
-    " not asked, so that during a roll-out old workers throw away the calls of new engines",
-)
 async def test_entry_of_a_newer_format_is_left_alone_by_a_worker(
     mesh_factory: MeshFactory, app_id: str, peek: Peek
 ) -> None:
@@ -671,11 +656,6 @@ async def test_entry_of_a_newer_format_is_left_alone_by_a_worker(
     assert [row[0] for row in await peek.pending()] == [entry]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="router/loop.py _take: an entry that was let be for its format counts as delivered each"
-    " time its lease ends, so after deliveries_max leases it goes to the dead letters",
-)
 async def test_entry_of_a_newer_format_outlives_the_poison_guard(
     mesh_factory: MeshFactory, app_id: str, peek: Peek
 ) -> None:
@@ -857,11 +837,6 @@ async def test_activity_timeout_needs_no_worker(
     assert await peek.do("ZCARD", peek.partition.timers) == 0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="worker/invoke.py call: with a time limit every TimeoutError is taken for the limit's,"
-    " also one that the handler raised by itself; code and message are then wrong",
-)
 async def test_timeout_error_of_a_handler_is_its_own(
     mesh_factory: MeshFactory, app_id: str
 ) -> None:
@@ -926,11 +901,6 @@ async def test_what_exceeds_grace_is_handed_back_and_nothing_is_lost(
     assert await ended(client, jid) == {"y": 1}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="router/loop.py _sweep: idle entries are looked for every lease/2, 15 s by default, so a"
-    " sibling on another host finds what was handed back only then",
-)
 async def test_what_was_handed_back_is_taken_at_once(
     mesh_factory: MeshFactory, app_id: str
 ) -> None:
@@ -997,11 +967,6 @@ async def test_no_more_handlers_run_at_once_than_concurrency_says(
     assert handler.running_max <= 3
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="router/loop.py: the reader has asked for all free slots when the sweep claims into the"
-    " same slots; up to twice as many handlers run",
-)
 async def test_concurrency_holds_when_entries_are_claimed(
     mesh_factory: MeshFactory, app_id: str, peek: Peek
 ) -> None:
@@ -1022,11 +987,6 @@ async def test_concurrency_holds_when_entries_are_claimed(
     assert handler.running_max == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="router/loop.py _read: COUNT is per stream and at least 1, so a worker holds up to one"
-    " call per partition whatever its concurrency",
-)
 async def test_concurrency_holds_over_partitions(mesh_factory: MeshFactory, app_id: str) -> None:
     handler = Handler(held=True)
     client = await mesh_factory(partitions=4)
@@ -1043,12 +1003,6 @@ async def test_concurrency_holds_over_partitions(mesh_factory: MeshFactory, app_
     assert handler.running_max == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="engine/handle.py _Decision: arrivals of one job from several worker streams are settled"
-    " on the first one's stream; entries of one script have the same id, so the guard agrees, the"
-    " second stream's entry stays pending and its handler runs again after the lease",
-)
 async def test_fan_out_over_two_topics_of_one_process_calls_each_once(
     mesh_factory: MeshFactory, app_id: str
 ) -> None:
@@ -1124,11 +1078,6 @@ async def test_caller_cancelled_at_any_moment_corrupts_nothing(
             assert await ended(mesh, f"job{step}") == {"y": step}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="mesh/results.py drain: waiters are not told; pubsub(timeout=None) hangs for ever, and"
-    " one with a timeout until then",
-)
 async def test_callers_end_when_their_mesh_stops(mesh_factory: MeshFactory, app_id: str) -> None:
     mesh = await mesh_factory()
     await deploy(mesh, model(app_id))
@@ -1213,12 +1162,6 @@ async def test_worker_whose_entry_was_flushed_away_does_not_take_it_for_done(
     assert await spare_peek.do("KEYS", f"*{app_id}*:j:*") != []
 
 
-@pytest.mark.xfail(
-    REDIS_6,
-    strict=True,
-    reason="store/jobs.py _translated: Redis 6.2 puts WRONGTYPE and NOGROUP into the middle of a"
-    " script's error, which are looked for at its beginning alone",
-)
 async def test_start_with_a_key_of_another_type_in_the_way_writes_nothing(
     mesh_factory: MeshFactory, app_id: str, peek: Peek
 ) -> None:
@@ -1260,12 +1203,6 @@ async def test_server_without_memory_refuses_starts_and_drains_after(
     assert await ended(mesh, jid) == {"y": 1}
 
 
-@pytest.mark.xfail(
-    not REDIS_6,  # whose scripts may write on once they have acknowledged
-    strict=True,
-    reason="router/loop.py _take: when a dead letter can't be written the exception leaves the"
-    " whole batch in `held`: its lease is extended for ever, and nobody handles it",
-)
 @pytest.mark.parametrize("stream", ["worker", "engine"])
 async def test_entries_survive_a_server_that_refuses_writes_for_long(
     mesh_factory: MeshFactory, app_id: str, spare_url: str, spare_peek: Peek, stream: str
@@ -1384,12 +1321,6 @@ async def middlebox(spare_url: str) -> AsyncIterator[Middlebox]:
     await box.close()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="connect/__init__.py reader: no time limit at all, although every read ends after"
-    " block_ms: behind a proxy that has forgotten the connection, whose TCP is alive, the reader"
-    " waits for ever, and its worker takes nothing more",
-)
 async def test_reader_whose_connection_was_forgotten_connects_again(
     mesh_factory: MeshFactory, app_id: str, spare_url: str, middlebox: Middlebox
 ) -> None:
@@ -1410,11 +1341,6 @@ async def test_reader_whose_connection_was_forgotten_connects_again(
         await mesh.stop()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="router/loop.py _unblock: repeats CLIENT UNBLOCK until the read returns, which one on a"
-    " forgotten connection never does; it closes the reader only when UNBLOCK itself fails",
-)
 async def test_stop_ends_although_the_readers_connection_was_forgotten(
     mesh_factory: MeshFactory, app_id: str, spare_url: str, middlebox: Middlebox
 ) -> None:

@@ -1,0 +1,15 @@
+"""One module a case, in the order of the table. Each has `run`, and a docstring that says what it
+stands for.
+"""
+
+NAMES = (
+    "one_activity",
+    "latency",
+    "sequence",
+    "fan_out",
+    "crash",
+    "backlog",
+    "memory",
+    "mapping",
+    "transport",
+)

@@ -1,0 +1,123 @@
+"""Our side: an engine, a worker and a client, each a process of its own, as applications start
+them, with the defaults that applications get.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from benchmarks import child
+from benchmarks.bare import greet
+from hotmesh import HotMesh, StreamData, Worker
+
+APP = "bench"
+TIMEOUT_S = 120
+MARKS = "BENCHMARKS_MARKS"
+"""A file that gets a line for each begin and end of the slow activity."""
+
+Actions = Mapping[str, child.Action]
+
+
+async def greet_worker(message: StreamData) -> dict[str, Any]:
+    """The worker of all cases but one."""
+    return {"y": greet(message.data["x"])}
+
+
+def slow_worker() -> Worker:
+    """Takes 20 ms, and leaves its marks."""
+    marks = os.open(os.environ[MARKS], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    async def slow(message: StreamData) -> dict[str, Any]:
+        os.write(marks, b"began\n")
+        await asyncio.sleep(0.02)
+        os.write(marks, b"ended\n")
+        return {"y": message.data["x"]}
+
+    return Worker("bench.slow", slow)
+
+
+@asynccontextmanager
+async def worker(url: str) -> AsyncIterator[Actions]:
+    """Runs the functions."""
+    workers = [slow_worker() if MARKS in os.environ else Worker("bench.greet", greet_worker)]
+    async with HotMesh.session(APP, url, engine=False, workers=workers):
+        yield {}
+
+
+@asynccontextmanager
+async def engine(url: str) -> AsyncIterator[Actions]:
+    """Decides transitions."""
+    async with HotMesh.session(APP, url):
+        yield {}
+
+
+class Client:
+    """Starts jobs and waits for their results."""
+
+    def __init__(self, mesh: HotMesh) -> None:
+        self._mesh = mesh
+        self._bursts: list[asyncio.Task[float]] = []
+
+    async def deploy(self, *, model: dict[str, Any]) -> None:
+        """Deploy a model and activate it."""
+        deployed = await self._mesh.deploy(model)
+        await self._mesh.activate(deployed.version)
+
+    async def run(
+        self,
+        *,
+        topic: str,
+        in_flight: int,
+        seconds: float = 0.0,
+        jobs: int = 0,
+        expire_s: int | None = None,
+        wait: bool = True,
+        **_: Any,
+    ) -> dict[str, float]:
+        """Jobs of a topic, each to its result or, without `wait`, only to its start."""
+        data = {"a": "Ada"}
+
+        async def ended(number: int) -> None:
+            await self._mesh.pubsub(topic, data, expire=expire_s, timeout=TIMEOUT_S)
+
+        async def started(number: int) -> None:
+            await self._mesh.pub(topic, data, expire=expire_s)
+
+        one = ended if wait else started
+        return await child.drive(one, in_flight=in_flight, seconds=seconds, jobs=jobs)
+
+    async def burst(self, *, topic: str, jobs: int) -> float:
+        """Start jobs, and don't wait for them here; the time."""
+
+        async def one() -> float:
+            output = await self._mesh.pubsub(topic, {"a": "Ada"}, timeout=TIMEOUT_S)
+            assert output.data == {"b": "Ada"}, output
+            return child.clock()
+
+        self._bursts += [asyncio.create_task(one()) for _ in range(jobs)]
+        return child.clock()
+
+    async def ended(self) -> list[float]:
+        """When the jobs of all bursts ended, in the order of their start; 0 for what did not."""
+        ends = await asyncio.gather(*self._bursts, return_exceptions=True)
+        self._bursts.clear()
+        return [e if isinstance(e, float) else 0.0 for e in ends]
+
+
+@asynccontextmanager
+async def client(url: str) -> AsyncIterator[Actions]:
+    """Starts jobs; has no engine of its own."""
+    async with HotMesh.session(APP, url, engine=False) as mesh:
+        it = Client(mesh)
+        yield {"deploy": it.deploy, "run": it.run, "burst": it.burst, "ended": it.ended}
+
+
+if __name__ == "__main__":
+    role, port = sys.argv[1], int(sys.argv[2])
+    roles = {"worker": worker, "engine": engine, "client": client}
+    child.main(roles[role](f"redis://127.0.0.1:{port}"), f"ours-{role}")
