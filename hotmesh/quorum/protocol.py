@@ -41,8 +41,9 @@ class Activation:
             VersionNotFound: It was never deployed.
             ActivationFailed: A member can't run it, or does not answer. Nothing has changed.
         """
-        sha = await self._plans.sha(version)
         members = [p for p in await profiles(self._store) if not is_dead(p.consumer)]
+        # With members it is they who must be able to read it; alone, this process stands for them.
+        sha = await (self._plans.sha(version) if members else self._plans.prepare(version))
         if members:
             await self._ask(members, version, sha, timeout_s)
         if not await self._plans.seal(version, sha):
