@@ -8,6 +8,7 @@ distances, whose answers are medians, then put things exactly below each other.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from hotmesh.pictures.layers import Layered
@@ -59,7 +60,7 @@ def placed(
 def _offsets(layer: Sequence[int], width: Sequence[float], gap: float) -> list[float]:
     """The closest that the vertices of a layer may stand, from the centre of the first."""
     offsets = [0.0]
-    for v, w in zip(layer, layer[1:], strict=False):
+    for v, w in pairwise(layer):
         offsets.append(offsets[-1] + (width[v] + width[w]) / 2 + gap)
     return offsets[: len(layer)]
 

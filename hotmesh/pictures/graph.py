@@ -1,7 +1,7 @@
 """What the pictures are drawn from: graphs as plain data, and the shape that runs come in.
 
-Every renderer (`svg`, `mermaid`, `text`) takes a `Graph` and knows nothing of models or jobs; `model`
-and `run` make one.
+Every renderer (`svg`, `mermaid`, `text`) takes a `Graph` and knows nothing of models or jobs;
+`model` and `run` make one.
 """
 
 from __future__ import annotations

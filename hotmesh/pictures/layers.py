@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 DUMMIES_MAX = 40_000
 """Beyond this many, the longest edges get none and are drawn straight: such a picture is a
@@ -157,7 +158,8 @@ def _chain(found: Layered, arcs: Sequence[tuple[int, int]], labelled: Sequence[b
         if spans[e] > 1 and not labelled[e] and budget < spans[e]:
             dense.add(e)
         budget -= max(0, spans[e])
-    found.above, found.below = ([[] for _ in found.rank] for _ in range(2))
+    found.above = [[] for _ in found.rank]
+    found.below = [[] for _ in found.rank]
     for e, (a, b) in enumerate(arcs):
         chain = [a] if a == b else [a, b]
         label = -1
@@ -167,7 +169,7 @@ def _chain(found: Layered, arcs: Sequence[tuple[int, int]], labelled: Sequence[b
             chain[1:1] = range(first, len(found.rank))
             found.above += [[] for _ in chain[1:-1]]
             found.below += [[] for _ in chain[1:-1]]
-            for upper, lower in zip(chain, chain[1:], strict=False):
+            for upper, lower in pairwise(chain):
                 found.below[upper].append(lower)
                 found.above[lower].append(upper)
             if labelled[e]:

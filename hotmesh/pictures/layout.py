@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from msgspec import Struct
 
 from hotmesh.pictures.coordinates import placed
-from hotmesh.pictures.layers import Layered, layered
+from hotmesh.pictures.layers import layered
 from hotmesh.pictures.ordering import ordered
 
 Direction: TypeAlias = Literal["down", "right"]
@@ -225,6 +225,3 @@ class _Plane:
             return self.x[vertex]
         reach = self.spans[vertex].width / 4
         return self.x[vertex] + (reach if self.x[to] >= self.x[vertex] else -reach)
-
-
-__all__ = ["Box", "Direction", "Layered", "Layout", "Link", "Point", "Route", "Size", "layout"]

@@ -16,6 +16,7 @@ _SAMPLE, _TALL = 24.0, 13.0
 _GAP = 18.0
 _KIND_WORDS = {"topic": "signal from outside", "graph": "another graph"}
 _STATE_WORDS = {"idle": "not reached"}
+_BAR_WORDS = {"work": "at work", "wait": "waits", "fold": "nothing begins or ends: folded"}
 _LINE_WORDS = {
     "cycle": ("dashed", "goes back"),
     "dotted": ("dotted", "starts, ends or wakes"),
@@ -30,12 +31,14 @@ class Key(Struct, frozen=True, kw_only=True):
     Attributes:
         lines: Kinds of edges beside transitions.
         taken: Whether edges are told apart by whether a run took them.
+        bars: Of a timeline: `work`, `wait`, `fold`.
     """
 
     kinds: tuple[str, ...]
     states: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
     taken: bool = False
+    bars: tuple[str, ...] = ()
 
 
 def legend_svg(key: Key, x: float, y: float, room: float) -> tuple[list[str], float]:
@@ -43,6 +46,7 @@ def legend_svg(key: Key, x: float, y: float, room: float) -> tuple[list[str], fl
     # Where states give the colours, kinds are told by their shape alone.
     plain = "s-idle" if key.states else ""
     entries = [(_KIND_WORDS.get(k, k), ("kind", k, plain or f"k-{k}")) for k in key.kinds]
+    entries += [(_BAR_WORDS[b], ("bar", b, "s-idle")) for b in key.bars]
     entries += [(_STATE_WORDS.get(s, s), ("kind", "worker", f"s-{s}")) for s in key.states]
     for name in _lines(key):
         css, words = _LINE_WORDS[name]
@@ -55,6 +59,8 @@ def legend_svg(key: Key, x: float, y: float, room: float) -> tuple[list[str], fl
             left, top = x, top + _ROW
         if sort == "kind":
             out += shape(name, Box(left, top, _SAMPLE, _TALL), css)
+        elif sort == "bar":
+            out.append(_bar(left, top, name, css))
         else:
             out += _line(left, top + _TALL / 2, name, css)
         out.append(text(left + _SAMPLE + 7, top + 10.5, words, names="soft", anchor="start"))
@@ -73,9 +79,18 @@ def _lines(key: Key) -> Iterator[str]:
 
 
 def _line(x: float, y: float, name: str, css: str) -> Iterator[str]:
-    end = x + _SAMPLE
-    names = f"edge {css}".rstrip()
+    end, names = x + _SAMPLE, f"edge {css}".rstrip()
     yield '<g class="off">' if name == "off" else "<g>"
     yield f'<path class="{names}" d="M{num(x)} {num(y)}L{num(end - 5)} {num(y)}"/>'
-    yield f'<path class="head" d="M{num(end)} {num(y)}L{num(end - 7)} {num(y - 4)}L{num(end - 7)} {num(y + 4)}Z"/>'
+    wings = f"L{num(end - 7)} {num(y - 4)}L{num(end - 7)} {num(y + 4)}"
+    yield f'<path class="head" d="M{num(end)} {num(y)}{wings}Z"/>'
     yield "</g>"
+
+
+def _bar(x: float, y: float, name: str, css: str) -> str:
+    thin = 4 if name == "wait" else 0
+    names = "fold" if name == "fold" else f"box {css}"
+    return (
+        f'<rect class="{names}" x="{num(x)}" y="{num(y + thin)}" width="{num(_SAMPLE)}" '
+        f'height="{num(_TALL - 2 * thin)}" rx="2"/>'
+    )

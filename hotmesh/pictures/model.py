@@ -106,9 +106,9 @@ def _details(activity: ActivityPlan) -> Iterator[str]:
         codes = sorted({code for rule in activity.retry for code in rule.codes})
         after = f" after {', '.join(map(str, codes))}" if codes else ""
         yield f"up to {attempts} attempts{after}"
-    if activity.type == "await" and (waits := activity.options.get("await")) is not None:
-        if waits is not True:
-            yield "does not wait" if waits is False else f"waits if {_rule(waits, activity)}"
+    waits = activity.options.get("await") if activity.type == "await" else None
+    if waits is not None and waits is not True:
+        yield "does not wait" if waits is False else f"waits if {_rule(waits, activity)}"
     if activity.type == "interrupt":
         yield from _ending(activity)
     if activity.emit is not None and activity.emit is not False:

@@ -5,6 +5,7 @@ are none.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from itertools import pairwise
 
 from hotmesh.pictures.layers import Layered
 
@@ -45,7 +46,7 @@ def ordered(graph: Layered) -> Order:
 def crossings(graph: Layered, order: Order) -> int:
     """How many pairs of edges cross."""
     count = 0
-    for upper, lower in zip(order, order[1:], strict=False):
+    for upper, lower in pairwise(order):
         place = {v: i for i, v in enumerate(lower)}
         seen: list[int] = []
         for v in upper:

@@ -1,4 +1,4 @@
-"""Runs as pictures: their legs as a graph, or the graph of their model in the colours of the run."""
+"""Runs as pictures: their legs as a graph, or their model in the colours of the run."""
 
 from __future__ import annotations
 

@@ -13,7 +13,9 @@ from hotmesh.pictures.style import DETAIL_SIZE, LABEL_SIZE, num, text, title
 from hotmesh.pictures.words import BOLD, clean, clip, width, wrap
 
 ROOM = 210.0
-"""The widest that text in a node may be; longer text is wrapped or cut, and whole in the tooltip."""
+"""The widest that text in a node may be; longer text is wrapped or cut, and whole in the
+tooltip.
+"""
 WIDTH_MIN = 76.0
 LABEL_LEADING, DETAIL_LEADING = 17.0, 15.0
 PAD_Y = 9.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -165,7 +166,7 @@ def _curve(points: Sequence[Point], direction: Direction, *, is_loop: bool) -> t
         wings = [Point(neck.x, end.y - HEAD_HALF), Point(neck.x, end.y + HEAD_HALF)]
     line = [*points[:-1], Point(neck.x + (end.x - neck.x) / 2, neck.y + (end.y - neck.y) / 2)]
     path = f"M{_at(line[0])}"
-    for a, b in zip(line, line[1:], strict=False):
+    for a, b in pairwise(line):
         path += _segment(a, b, upright, straight=is_loop)
     return path, f"M{_at(end)}L{_at(wings[0])}L{_at(wings[1])}Z"
 
@@ -208,6 +209,3 @@ def _key(graphs: Iterable[Graph]) -> Key:
         lines=tuple(k for k in ("cycle", "call", "signal") if any(e.kind == k for e in edges)),
         taken=any(e.taken is not None for e in edges),
     )
-
-
-__all__ = ["Facing", "graph_svg"]

@@ -105,7 +105,7 @@ def fit(text: str, room: int) -> str:
 
 
 def wrap(text: str, room: float, size: float, *, lines_max: int) -> tuple[str, ...]:
-    """Text in at most so many lines, none wider than `room`, broken where words end if it can be."""
+    """Text in at most so many lines, none wider than `room`, broken where words end if possible."""
     lines: list[str] = []
     while text and len(lines) < lines_max - 1 and width(text, size) > room:
         end = _break(text, room, size)

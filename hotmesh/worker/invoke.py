@@ -192,6 +192,6 @@ def _code_of(exc: BaseException) -> int:
 
 def _text_of(exc: BaseException) -> str:
     text = exc.args[0] if isinstance(exc, HotMeshError) and exc.args else str(exc)
-    if isinstance(exc, LookupError):  # KeyError('x') says no more than 'x'
+    if isinstance(exc, KeyError):  # its text is no more than the key
         return f"{type(exc).__name__}: {exc}"
     return str(text) or type(exc).__name__
