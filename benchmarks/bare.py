@@ -25,7 +25,8 @@ from redis.exceptions import ResponseError
 from benchmarks import child
 
 TO_WORKER, TO_ENGINE, GROUP, DONE = "bare:work", "bare:done", "bare", "bare:results"
-READ_MAX = 100
+TIMERS = "bare:timers"
+READ_MAX, KEEP_BATCH = 100, 500
 EXPIRE_S = 15  # our default too
 
 START = """
@@ -178,6 +179,22 @@ class Client:
 
         return await child.drive(one, in_flight=in_flight, seconds=seconds, jobs=jobs)
 
+    async def keep(self, *, jobs: int, expire_s: int | None) -> None:
+        """Leave records behind: of finished jobs until they expire, or, without, of jobs that wait
+        for a time in a sorted set.
+        """
+        fields = {"tpc": "bench.one", "trc": TRACE, "jc": "20261124", "t1/o": encode({"a": "Ada"})}
+        for first in range(0, jobs, KEEP_BATCH):
+            pipeline = self._commands.pipeline(transaction=False)
+            for number in range(first, min(first + KEEP_BATCH, jobs)):
+                jid = f"kept-{number}"
+                pipeline.hset(f"bare:j:{jid}", mapping={**fields, ":": 0 if expire_s else 1})
+                if expire_s:
+                    pipeline.expire(f"bare:j:{jid}", expire_s)
+                else:
+                    pipeline.zadd(TIMERS, {encode({"jid": jid, "aid": "h2"}): 4e12 + number})
+            await pipeline.execute()
+
     async def _begin(self, jid: str, steps: int, entries: list[bytes]) -> None:
         done = self._waiting[jid] = asyncio.get_running_loop().create_future()
         payload = encode({"a": "Ada"})
@@ -196,7 +213,7 @@ async def client(port: int) -> AsyncIterator[Actions]:
         pubsub = listener.pubsub()
         await pubsub.subscribe(DONE)
         async with _running(it.flush()), _running(it.listen(pubsub)):
-            yield {"run": it.run}
+            yield {"run": it.run, "keep": it.keep}
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias
@@ -61,6 +62,7 @@ async def _serve(role: AbstractAsyncContextManager[Mapping[str, Action]], out: A
             try:
                 _say(out, {"ok": await actions[what.pop("do")](**what)})
             except Exception as exc:  # noqa: BLE001  told to the parent, which raises it
+                traceback.print_exc()  # its parent shows the log
                 _say(out, {"error": f"{type(exc).__name__}: {exc}"})
 
 

@@ -269,9 +269,9 @@ class Bench:
         model: dict[str, Any] | None = None,
         env: Mapping[str, str] = {},
     ) -> Side:
-        """Start a side: the bare one by its name, otherwise one of ours with a model."""
+        """Start a side: a bare one when its name begins so, otherwise one of ours with a model."""
         server = await self.server()
-        module = "benchmarks.bare" if name == "bare" else "benchmarks.ours"
+        module = "benchmarks.bare" if name.startswith("bare") else "benchmarks.ours"
         side = Side(name, module, self.folder, server)
         self._ours.append(side)
         await side.start(env)

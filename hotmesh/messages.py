@@ -110,6 +110,7 @@ class ChildStart(Struct, array_like=True, frozen=True, tag="child1"):
     parent_dad: str
     trace: str = ""
     answer: bool = True
+    nonce: int = 0
 
 
 class Redeliver(Struct, array_like=True, frozen=True, tag="again1"):
@@ -200,6 +201,7 @@ class Listen(Struct, array_like=True, frozen=True, tag="listen1"):
     version: str
     waiter: Woken
     leave: bool = False
+    rid: str = ""
 
 
 class Send(Struct, array_like=True, frozen=True, tag="send1"):

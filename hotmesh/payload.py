@@ -22,6 +22,7 @@ DEPTH_MAX = 64
 """Nesting beyond this is a mistake or an attack; decoders recurse."""
 
 _encoder = msgspec.msgpack.Encoder()
+_PLAIN: tuple[Any, ...] = (str, bytes, float, int)
 _LEAVES = frozenset({str, int, float, bool, type(None), bytes})
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 
@@ -87,6 +88,10 @@ def _plain_object(value: dict[Any, Any], field: str, depth: int, what: str) -> d
 
 
 def _builtin(value: Any, field: str, what: str) -> Any:
+    if isinstance(value, (str, bytes, float, int)):  # a subclass, such as a member of StrEnum
+        return next(leaf(value) for leaf in _PLAIN if isinstance(value, leaf))
+    if isinstance(value, dict):
+        return dict(value)
     dump = getattr(value, "model_dump", None)  # pydantic, without importing it
     if callable(dump):
         return dump(mode="json")

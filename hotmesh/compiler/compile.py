@@ -137,7 +137,6 @@ def _plan(app: App, digest: str) -> Plan:
 def _graph(app: App, graph: Graph, reads: _Reads) -> GraphPlan:
     parents = _parents(graph)
     forks = _forks(parents)
-    ancestors = {a.ancestor for a in graph.activities.values() if _type(a) == "cycle"}  # type: ignore[union-attr]
     hooks = {
         rules[0].to: HookPlan(topic, rules[0].match.expected)
         for topic, rules in graph.hooks.items()
@@ -158,7 +157,6 @@ def _graph(app: App, graph: Graph, reads: _Reads) -> GraphPlan:
             join_all=activity.join == "all",
             edges=edges,
             hook=_hook(hooks.get(name), activity),
-            reentrant=name in ancestors or bool(getattr(activity, "cycle", False)),
         )
     trigger = next(n for n, a in graph.activities.items() if _type(a) == "trigger")
     return GraphPlan(
@@ -288,6 +286,9 @@ def _reads(app: App) -> _Reads:
                 if transition.conditions is not None:
                     for reference in references(_plain(transition.conditions)):
                         reads.add(name, reference, own=own)
+        trigger = next((n for n, a in graph.activities.items() if _type(a) == "trigger"), "")
+        for reference in references(graph.expire) if graph.expire is not None else ():
+            reads.add(trigger, _as_output(reference), own=True)
         for rules in graph.hooks.values():
             for rule in rules[:1]:
                 for reference in references(rule.match.expected):
@@ -298,6 +299,13 @@ def _reads(app: App) -> _Reads:
 def _concurrency(activity: Activity) -> int:
     wanted = getattr(activity, "concurrency", None)
     return wanted if isinstance(wanted, int) else CONCURRENCY
+
+
+def _as_output(reference: tuple[str, ...]) -> tuple[str, ...]:
+    """The payload is a trigger's input and its output: it is kept as the latter."""
+    if reference[1:2] == ("input",):
+        return (reference[0], "output", *reference[2:])
+    return reference
 
 
 def _stats(activity: Activity) -> StatsPlan | None:

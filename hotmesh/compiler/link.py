@@ -8,7 +8,7 @@ of them would.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -299,6 +299,11 @@ class Program:
             rule = self._expire[graph.subscribes] = compile_value(graph.expire, path=path)
         return rule
 
+    def expire_reads(self, graph: GraphPlan) -> tuple[Node, ...]:
+        """The activities that the `expire` of a graph reads, its trigger apart."""
+        names = dict.fromkeys(r[0] for r in references(graph.expire))
+        return tuple(self.node(n) for n in names if n in graph.activities and n != graph.trigger)
+
     def rule(self, topic: str) -> HookRule | None:
         """The hook rule of a signal's topic."""
         rule = self._rules.get(topic)
@@ -318,14 +323,19 @@ class Program:
         if aid not in self._loads:
             node = self.node(aid)
             joins = any(a.join for a in node.graph.activities.values())
-            self._loads[aid] = None if joins else tuple(self._closure(node))
+            self._loads[aid] = None if joins else self._closure(node)
         return self._loads[aid]
 
-    def _closure(self, start: Node) -> Sequence[tuple[str, Node]]:
+    def _closure(self, start: Node) -> tuple[tuple[str, Node], ...] | None:
         found: dict[tuple[str, Node], None] = {}
+        trigger = self.node(start.graph.trigger)
+        for ref in references(start.graph.expire) if start.graph.expire is not None else ():
+            self._add_read(found, trigger, start, ref)
         seen, todo = {start.id}, [start]
         while todo:
             node = todo.pop()
+            if node.type == "interrupt":
+                return None  # it may end this job, with what other branches wait for
             for ref in node.reads:
                 self._add_read(found, node, start, ref)
             if node is not start and waits(node.plan):
@@ -338,7 +348,7 @@ class Program:
                 if name not in seen:
                     seen.add(name)
                     todo.append(self.node(name))
-        return list(found)
+        return tuple(found)
 
     def _add_read(
         self, found: dict[tuple[str, Node], None], node: Node, start: Node, ref: tuple[str, ...]
@@ -347,6 +357,8 @@ class Program:
         if name not in node.graph.activities or len(ref) < 2:
             return
         other = self.node(name)
+        if other.type == "trigger" and ref[1] == "input":
+            found["o", other] = None
         if other is not start or other.type == "hook":
             if ref[1] == "hook":
                 found["h", other] = None

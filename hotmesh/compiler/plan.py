@@ -61,7 +61,6 @@ class ActivityPlan(Struct, frozen=True, omit_defaults=True):
         each: A list: one call per item, `concurrency` at a time.
         keep: The first segments of `output.data` that some rule reads, () for none, None for all.
         keep_hook: The same of `hook.data`.
-        reentrant: The target of a cycle: its second leg may run again.
         options: Rules of one type alone (a signal's payload, an interrupt's target …) by their
             name in the model.
     """
@@ -87,7 +86,6 @@ class ActivityPlan(Struct, frozen=True, omit_defaults=True):
     join_all: bool = False
     parents: tuple[str, ...] = ()
     ancestor: str = ""
-    reentrant: bool = False
     keep: tuple[str, ...] | None = ()
     keep_hook: tuple[str, ...] | None = ()
     input_schema: Any = None

@@ -21,7 +21,7 @@ from hotmesh.core.events import Event, Start
 from hotmesh.core.outcome import Note, Outcome
 from hotmesh.core.start import job_id_of
 from hotmesh.core.state import Job, Meta, decode_job
-from hotmesh.core.step import advance, answer_interrupt, begin, refuse, scrub
+from hotmesh.core.step import advance, answer_interrupt, begin, orphan, refuse, scrub
 from hotmesh.core.turn import Limits
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "decode_job",
     "fold",
     "job_id_of",
+    "orphan",
     "refuse",
     "scrub",
 ]

@@ -5,6 +5,7 @@ rules reach.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -35,15 +36,20 @@ def build(
     output: Any = UNDEFINED,
     hook: Any = UNDEFINED,
     leg: Leg | None = None,
+    also: Iterable[Node] = (),
 ) -> dict[str, Any]:
-    """The context of `node` at dimension `dad`, with this leg's own data under `$self`."""
+    """The context of `node` at dimension `dad`, with this leg's own data under `$self`.
+
+    Args:
+        also: Activities that a rule beside the node's own reads.
+    """
     me: dict[str, Any] = {
         "input": {"data": input},
         "output": {"data": output},
         "hook": {"data": hook},
     }
     context: dict[str, Any] = {"data": job.data, "metadata": _MISSING}
-    for other in node.others:
+    for other in (*node.others, *also) if also else node.others:
         address = node.address(dad, other)
         context[other.id] = _entry(job, other, address, with_metadata=node.reads_metadata)
     if node.reads_metadata:

@@ -85,11 +85,14 @@ class Hear(Struct, frozen=True, tag="hear"):
     Attributes:
         waiter: `<partition>:` of the job that waits, and a `Woken` without its signal: what its
             engine is told when the signal comes.
+        rid: A repeated registration with the same id does nothing; "" where the job's revision
+            sees to it.
     """
 
     topic: str
     key: str
     waiter: bytes
+    rid: str = ""
 
 
 class Unhear(Struct, frozen=True, tag="unhear"):
@@ -206,6 +209,9 @@ def fold(stored: Stored, effect: Effect, now_ms: int) -> None:
 
 def _hear(stored: Stored, effect: Hear) -> None:
     where = (effect.topic, effect.key)
+    if effect.rid and effect.rid in stored.receipts:
+        return
+    stored.receipts.update({effect.rid} if effect.rid else ())
     early = stored.early.get(where, [])
     while early:
         signal, closes = early.pop(0)

@@ -7,13 +7,15 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw
 
-from hotmesh.compiler import EXPIRE_DEFAULT_S
+from hotmesh.compiler import EXPIRE_DEFAULT_S, GraphPlan
 from hotmesh.core import state, waits
-from hotmesh.core.context import build
+from hotmesh.core.context import build, generation_of
 from hotmesh.core.effects import Expire, Publish
 from hotmesh.core.turn import Turn
+from hotmesh.durations import parse
+from hotmesh.errors import DurationInvalid, MappingError
 from hotmesh.ids import escape
-from hotmesh.mapping import Env
+from hotmesh.mapping import UNDEFINED
 from hotmesh.messages import Discard, Interrupt, Reply, Status
 
 HINT_BYTES_MAX = 1024
@@ -50,8 +52,8 @@ def interrupt(turn: Turn, order: Interrupt) -> None:
         if leg.state == state.OPEN:
             aid, base = state.split_leg(name)
             node = turn.program.node(aid)
-            if order.descend and node.type == "await" and leg.key:
-                _descend(turn, leg, order)
+            if order.descend and node.type == "await":
+                _descend(turn, aid, base, leg, order)
             waits.end(turn, node, base, leg)
     for child in job.dependants if order.descend else ():
         turn.append_to_job(
@@ -60,11 +62,16 @@ def interrupt(turn: Turn, order: Interrupt) -> None:
     finish(turn, expire_ms=order.expire_ms)
 
 
-def _descend(turn: Turn, leg: state.Leg, order: Interrupt) -> None:
-    """End the child that an open await waits for."""
-    turn.append_to_job(
-        leg.key, msgspec.structs.replace(order, jid=leg.key, version="", sender=None)
-    )
+def _descend(turn: Turn, aid: str, base: str, leg: state.Leg, order: Interrupt) -> None:
+    """End the child, or the children, that an open await waits for."""
+    children = [leg.key] if leg.key else []
+    for index in range(leg.items):
+        name = aid + generation_of(base, index)
+        if name in turn.job.children and name not in turn.job.results:
+            children.append(turn.job.children[name])
+    for child in children:
+        stop = msgspec.structs.replace(order, jid=child, version="", sender=None)
+        turn.append_to_job(child, stop)
 
 
 def interim(turn: Turn) -> None:
@@ -74,8 +81,7 @@ def interim(turn: Turn) -> None:
     """
     job = turn.job
     _answer_parent(turn, "pending")
-    snapshot = state.encode_value([job.status, job.data])
-    _publish(turn, snapshot if len(snapshot) < HINT_BYTES_MAX - 300 else b"")
+    _publish(turn, state.encode_value([job.status, job.data]))
 
 
 def _publish(turn: Turn, snapshot: bytes) -> None:
@@ -84,6 +90,8 @@ def _publish(turn: Turn, snapshot: bytes) -> None:
     if graph is None or not graph.publishes:
         return
     hint = state.encode_value([job.jid, graph.publishes, snapshot])
+    if len(hint) > HINT_BYTES_MAX:
+        hint = state.encode_value([job.jid, graph.publishes, b""])
     turn.publish(f"{graph.publishes}.{escape(job.jid)}", hint)
 
 
@@ -111,20 +119,34 @@ def _answer_parent(turn: Turn, status: Literal["success", "pending"]) -> None:
 
 
 def _expire_ms(turn: Turn) -> int:
-    meta = turn.job.meta
-    if meta.expire_ms >= 0:
-        return meta.expire_ms
-    graph = turn.program.graph(meta.topic)
+    """How long the record is kept; 0 for ever.
+
+    A rule that fails, or gives no such time, is the default: the job has ended.
+    """
+    job = turn.job
+    graph = turn.program.graph(job.meta.topic)
+    if job.meta.expire_ms >= 0:
+        return job.meta.expire_ms
+    default = EXPIRE_DEFAULT_S * 1000
     if graph is None or graph.expire is None:
-        return EXPIRE_DEFAULT_S * 1000
-    return _seconds(turn, graph.expire, turn.env)
+        return job.discard_ms or default
+    value = graph.expire
+    if not isinstance(value, (int, float)):
+        value = _resolved(turn, graph)
+    if isinstance(value, (int, float)) and value <= 0:
+        return job.discard_ms
+    try:
+        return parse(value)
+    except DurationInvalid:
+        return default
 
 
-def _seconds(turn: Turn, rule: Any, env: Env) -> int:
-    if isinstance(rule, (int, float)):
-        return round(rule * 1000)
-    node = turn.program.node(turn.job.meta.aid)
-    value = turn.program.expire_rule(node.graph)(build(turn.job, node, ",0"), env)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return round(value * 1000)
-    return EXPIRE_DEFAULT_S * 1000
+def _resolved(turn: Turn, graph: GraphPlan) -> Any:
+    node = turn.program.node(graph.trigger)
+    payload = turn.job.outputs.get(node.id + ",0", UNDEFINED)
+    others = turn.program.expire_reads(graph)
+    context = build(turn.job, node, ",0", input=payload, output=payload, also=others)
+    try:
+        return turn.program.expire_rule(graph)(context, turn.env)
+    except MappingError:
+        return None

@@ -33,6 +33,8 @@ def arrive(turn: Turn, node: Node, parent: Node, parent_dad: str) -> None:
         turn.job.status -= 1
     if leg.state != JOINING:
         return  # it has gone on without this one
+    if parent.id in leg.seen:
+        return  # a parent that answers several times comes once
     leg.seen = [*leg.seen, parent.id]
     turn.set_leg(node, base, leg)
     if len(leg.seen) >= node.plan.join:

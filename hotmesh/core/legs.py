@@ -18,6 +18,8 @@ from hotmesh.messages import Status
 
 OK, PENDING, FAILED = 200, 202, 500
 
+_FALSE = (False, None, 0, "", UNDEFINED)
+
 
 def take(
     turn: Turn,
@@ -50,6 +52,7 @@ def take(
         if node.type == "interrupt" and node.output is not None:
             data = context["$self"]["output"]["data"] = plain(node.output(context, turn.env))
         mapped = plain(node.job(context, turn.env)) if node.job is not None else None
+        emits = emit(turn, node, context)
     except (MappingError, PayloadInvalid) as exc:
         fail(turn, node, base, leg, {"message": str(exc), "code": exc.code}, exc.code)
         return
@@ -62,10 +65,10 @@ def take(
     if status == "pending":
         leg.generation += 1
         leg.changed_ms = turn.env.now_ms
-        follow(turn, node, base, dad, leg, following, open_units=0)
+        follow(turn, node, base, dad, leg, following, open_units=0, emits=emits)
     else:
-        close(leg, turn.env.now_ms, reentrant=node.plan.reentrant)
-        follow(turn, node, base, dad, leg, following, open_units=-1)
+        close(leg, turn.env.now_ms)
+        follow(turn, node, base, dad, leg, following, open_units=-1, emits=emits)
 
 
 def fail(turn: Turn, node: Node, base: str, leg: Leg, error: dict[str, Any], code: int) -> None:
@@ -76,17 +79,18 @@ def fail(turn: Turn, node: Node, base: str, leg: Leg, error: dict[str, Any], cod
     dad = generation_of(base, leg.generation)
     leg.code, leg.error = code, error
     following: list[str] = []
-    handled = False
+    handled = emits = False
     try:
         context = build(turn.job, node, dad, output=error, hook=error, leg=leg)
         following, handled = choose(turn, node, context, code)
+        emits = emit(turn, node, context)
     except MappingError as exc:
         error = {"message": f"{error.get('message', '')} (and then: {exc})", "code": code}
     turn.set_output(node, dad, error)
     if not handled:
         turn.set_error(error)
-    close(leg, turn.env.now_ms, reentrant=node.plan.reentrant)
-    follow(turn, node, base, dad, leg, following, open_units=-1)
+    close(leg, turn.env.now_ms)
+    follow(turn, node, base, dad, leg, following, open_units=-1, emits=emits)
 
 
 def choose(turn: Turn, node: Node, context: dict[str, Any], code: int) -> tuple[list[str], bool]:
@@ -105,13 +109,24 @@ def choose(turn: Turn, node: Node, context: dict[str, Any], code: int) -> tuple[
 
 
 def follow(
-    turn: Turn, node: Node, base: str, dad: str, leg: Leg, following: list[str], *, open_units: int
+    turn: Turn,
+    node: Node,
+    base: str,
+    dad: str,
+    leg: Leg,
+    following: list[str],
+    *,
+    open_units: int,
+    emits: bool,
 ) -> None:
-    """Count the branches that open and the one that ends, and queue the next activities."""
+    """Count the branches that open and the one that ends, tell listeners if the model asks for it
+    and the job goes on, and queue the next activities.
+    """
     turn.job.status += len(following) + open_units
     turn.set_leg(node, base, leg)
     turn.note("leg.ended", node, dad, leg=leg, code=leg.code)
-    emit(turn, node, dad)
+    if emits and turn.job.status > 0:
+        interim(turn)
     for name in following:
         child = turn.program.node(name)
         if child.plan.join:
@@ -120,12 +135,12 @@ def follow(
             turn.queue.append((child, dad + ",0"))
 
 
-def emit(turn: Turn, node: Node, dad: str) -> None:
-    """Tell listeners about the state so far, when the model asks for it and the job goes on."""
-    if node.emit is None or turn.job.status <= 0:
-        return
-    if node.emit(build(turn.job, node, dad), turn.env):
-        interim(turn)
+def emit(turn: Turn, node: Node, context: dict[str, Any]) -> bool:
+    """Whether the model asks to tell listeners the state so far.
+
+    Its rule is one that may fail, so it is asked with the others.
+    """
+    return node.emit is not None and node.emit(context, turn.env) not in _FALSE
 
 
 def error_of(data: Any, code: int) -> dict[str, Any]:

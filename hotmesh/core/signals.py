@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from hotmesh.compiler import Node, Program
 from hotmesh.core.effects import Append, Hear, Tell, Unhear
 from hotmesh.core.outcome import Outcome
 from hotmesh.core.turn import Limits, Turn
 from hotmesh.errors import HookNotFound, MappingError
-from hotmesh.ids import partition_of
+from hotmesh.ids import derive, partition_of
 from hotmesh.mapping import UNDEFINED, Env, text_of
 from hotmesh.messages import Listen, Send, Signal, Woken, encode_entry
 
@@ -61,7 +63,9 @@ def hear(turn: Turn, node: Node, base: str, topic: str, key: str, wait: int) -> 
     if _is_here(turn, topic, key):
         turn.effects.append(Hear(topic, key, registered(waiter, turn.limits)))
     else:
-        turn.append_to_job(slot(topic, key), Listen(slot(topic, key), turn.program.version, waiter))
+        rid = derive(turn.job.jid, str(turn.job.meta.created_ms), node.id, base, str(wait))
+        listen = Listen(slot(topic, key), turn.program.version, waiter, rid=rid)
+        turn.append_to_job(listen.jid, listen)
 
 
 def unhear(turn: Turn, node: Node, base: str, key: str, wait: int) -> None:
@@ -99,11 +103,15 @@ def bounce(event: Woken, limits: Limits, here: str) -> Outcome:
         event.signal.status, event.signal.code, event.signal.data, rid, event.signal.trace
     )
     target = slot(event.topic, event.key)
+    gone = msgspec.structs.replace(event, signal=None)  # the registration that the signal met
     there = partition_of(target, limits.partitions)
     if there == partition_of(here, limits.partitions):
-        return Outcome([telling(event.topic, event.key, signal, PENDING_MS)])
+        unhear = Unhear(event.topic, event.key, registered(gone, limits))
+        return Outcome([unhear, telling(event.topic, event.key, signal, PENDING_MS)])
+    leave = Listen(target, event.version, gone, leave=True)
     send = Send(target, event.version, event.topic, event.key, signal, PENDING_MS)
-    return Outcome([Append("outbox", str(there), encode_entry(send))])
+    orders = (encode_entry(leave), encode_entry(send))
+    return Outcome([Append("outbox", str(there), order) for order in orders])
 
 
 def registered(waiter: Woken, limits: Limits) -> bytes:
@@ -117,8 +125,8 @@ def slot_effect(event: Listen | Send, limits: Limits) -> Hear | Unhear | Tell:
     if isinstance(event, Send):
         return telling(event.topic, event.key, event.signal, event.pending_ms)
     waiter = event.waiter
-    kind = Unhear if event.leave else Hear
-    return kind(waiter.topic, waiter.key, registered(waiter, limits))
+    where = (waiter.topic, waiter.key, registered(waiter, limits))
+    return Unhear(*where) if event.leave else Hear(*where, event.rid)
 
 
 def _waiter(turn: Turn, node: Node, base: str, topic: str, key: str, wait: int) -> Woken:

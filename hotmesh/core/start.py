@@ -8,7 +8,7 @@ from hotmesh.compiler import GraphPlan, Node, Program
 from hotmesh.core import stats
 from hotmesh.core.context import build
 from hotmesh.core.events import Start
-from hotmesh.core.legs import OK, choose, follow
+from hotmesh.core.legs import OK, choose, emit, follow
 from hotmesh.core.state import OPEN, Job, Leg, Meta
 from hotmesh.core.turn import Turn, close
 from hotmesh.errors import MappingError
@@ -37,7 +37,7 @@ def job_id_of(program: Program, topic: str, data: Any, env: Env) -> str | None:
             "the field that it names"
         )
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = f"{value:g}" if isinstance(value, float) else str(value)
+        value = text_of(value)
     return check_job_id(value)
 
 
@@ -68,6 +68,7 @@ def create(program: Program, graph: GraphPlan, start: Start, env: Env) -> Job:
         parent.parent_aid if parent else "",
         parent.parent_dad if parent else "",
         parent.answer if parent else True,
+        parent.nonce if parent else 0,
     )
     return Job(start.jid, meta)
 
@@ -92,8 +93,9 @@ def enter(turn: Turn, node: Node, start: Start) -> None:
         turn.append_to_job(parent, Adopt(parent, turn.job.jid))
     stats.count(turn, node, context)
     following, _ = choose(turn, node, context, OK)
-    close(leg, turn.env.now_ms, reentrant=node.plan.reentrant)
-    follow(turn, node, DAD, DAD, leg, following, open_units=0)
+    emits = emit(turn, node, context)
+    close(leg, turn.env.now_ms)
+    follow(turn, node, DAD, DAD, leg, following, open_units=0, emits=emits)
 
 
 def _payload_context(node: Node, data: Any) -> dict[str, Any]:

@@ -4,9 +4,9 @@ Field names of a job hash (the only place that knows them):
     r   revision, +1 with every transition      :   status: open activities, 0 done, negative
     interrupted m   `Meta`, written once                    d   job data      e   job error      u
      ms of the last change q   request id of a start that may be repeated
-    w   joins that wait for parents
-    <activity><dimension>      its `Leg`        …/o its output data       …/h its hook data
-An activity id holds no comma and no slash, so a name can be split again.
+    w   joins that wait for parents      x   ms after its end that the record is kept, as its
+    parent's end said <activity><dimension>      its `Leg`        …/o its output data       …/h its
+hook data An activity id holds no comma and no slash, so a name can be split again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 REV, STATUS, META, DATA, ERROR, UPDATED, REQUEST = "r", ":", "m", "d", "e", "u", "q"
-DEPENDANTS, JOINS = "c", "w"
+DEPENDANTS, JOINS, DISCARD = "c", "w", "x"
 
 OPEN, DONE, JOINING, JOINED = 1, 2, 3, 4
 
@@ -40,6 +40,7 @@ class Meta(Struct, array_like=True, frozen=True):
         caller: The client to notify, or "".
         expire_ms: Overrides the graph's `expire`; -1 when it does not.
         answer: Whether the parent waits for the result.
+        nonce: Which run of the parent started this job: an id may be used again.
     """
 
     app: str
@@ -56,6 +57,7 @@ class Meta(Struct, array_like=True, frozen=True):
     parent_aid: str = ""
     parent_dad: str = ""
     answer: bool = True
+    nonce: int = 0
 
 
 class Leg(Struct, array_like=True):
@@ -102,8 +104,10 @@ class Job:
     """
 
     __slots__ = (
+        "children",
         "data",
         "dependants",
+        "discard_ms",
         "error",
         "exists",
         "hooks",
@@ -131,6 +135,8 @@ class Job:
         self.results: dict[str, Any] = {}  # of items of `each`, until all are there
         self.inputs: dict[str, bytes] = {}  # of items that wait for their turn
         self.joining: list[str] = []
+        self.children: dict[str, str] = {}  # of items of an await with `each`
+        self.discard_ms = 0
 
 
 encode_value = msgspec.msgpack.Encoder().encode
@@ -138,7 +144,7 @@ decode_value = msgspec.msgpack.Decoder().decode
 _decode_meta = msgspec.msgpack.Decoder(Meta).decode
 _decode_leg = msgspec.msgpack.Decoder(Leg).decode
 
-HEAD = (REV, STATUS, META, DATA, ERROR, DEPENDANTS, JOINS)
+HEAD = (REV, STATUS, META, DATA, ERROR, UPDATED, DEPENDANTS, JOINS, DISCARD)
 """Fields that every load asks for."""
 
 
@@ -172,6 +178,10 @@ def decode_job(jid: str, fields: Mapping[str, bytes]) -> Job | None:
             job.results[name[:-2]] = decode_value(value)
         elif name.endswith("/i"):
             job.inputs[name[:-2]] = value
+        elif name.endswith("/k"):
+            job.children[name[:-2]] = value.decode()
+        elif name == DISCARD:
+            job.discard_ms = int(value)
         elif name == JOINS:
             job.joining = decode_value(value)
         elif "," in name:

@@ -7,6 +7,7 @@ are read from the values themselves, which are kept as long as the slot.
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -102,6 +103,7 @@ def count(turn: Turn, node: Node, context: dict[str, Any]) -> None:
 
 
 def _number(value: Any, measure: str, path: str, node: Node) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value):
         raise MappingError(f"measure {measure} of trigger {node.id!r}: {path!r} is no number")
-    return value
+    return float(value) if abs(value) > 2**53 else value

@@ -46,6 +46,9 @@ from hotmesh.messages import (
     encode_entry,
 )
 
+ORPHAN_MS = 1_000
+"""How long a finished job is kept whose parent was over before it began."""
+
 
 def begin(program: Program, event: Start, env: Env, limits: Limits) -> tuple[Job, Outcome]:
     """Start a job.
@@ -108,9 +111,14 @@ def _take(turn: Turn, event: Event) -> None:
                 turn.note("entry.late")
             turn.effects += answer_interrupt(event, turn.limits, running=running).effects
         case Adopt():
-            turn.adopt(event.child)
+            if turn.job.status > 0:
+                turn.adopt(event.child)
+            else:
+                turn.effects += orphan(event, turn.limits).effects
         case Discard():
-            if turn.job.status <= 0:
+            if turn.job.status > 0:
+                turn.discard(event.after_ms)
+            else:
                 turn.effects.append(Expire(event.after_ms))
         case ChildStart():
             _child_exists(turn, event)
@@ -156,6 +164,17 @@ def answer_interrupt(order: Interrupt, limits: Limits, *, running: bool) -> Outc
     return Outcome([Append("outbox", str(there), payload)])
 
 
+def orphan(adopt: Adopt, limits: Limits) -> Outcome:
+    """The job that was named as a parent is over: tell the dependant, which ends its record with
+    it.
+    """
+    payload = encode_entry(Discard(adopt.child, ORPHAN_MS))
+    there = partition_of(adopt.child, limits.partitions)
+    if there == partition_of(adopt.jid, limits.partitions):
+        return Outcome([Append("engine", "", payload)])
+    return Outcome([Append("outbox", str(there), payload)])
+
+
 def _refusal(start: ChildStart, message: str, code: int) -> Reply:
     return Reply(
         start.parent_jid,
@@ -176,8 +195,9 @@ def _child_exists(turn: Turn, start: ChildStart) -> None:
     parent must hear.
     """
     meta = turn.job.meta
-    mine = (meta.parent_jid, meta.parent_aid, meta.parent_dad)
-    if mine == (start.parent_jid, start.parent_aid, start.parent_dad) or not start.answer:
+    mine = (meta.parent_jid, meta.parent_aid, meta.parent_dad, meta.nonce)
+    theirs = (start.parent_jid, start.parent_aid, start.parent_dad, start.nonce)
+    if mine == theirs or not start.answer:
         turn.note("entry.repeated")
         return
     exc = DuplicateJob(turn.job.jid)
@@ -195,7 +215,7 @@ def _reply(turn: Turn, event: Reply) -> None:
     if event.rid in leg.seen:
         turn.note("entry.repeated", node, base, leg=leg)
         return
-    if event.status == "pending" or node.plan.reentrant:
+    if event.status == "pending":
         leg.seen = [*leg.seen[1 - SEEN_MAX :], event.rid]
     leg.attempt = event.attempt
     if event.status != "pending":
@@ -223,15 +243,16 @@ def _wake(turn: Turn, event: Wake) -> None:
 def _woken(turn: Turn, event: Woken) -> None:
     signal = event.signal
     assert signal is not None
+    known = turn.job.legs.get(event.aid + base_of(event.dad))
+    if known is not None and signal.rid in known.seen:
+        turn.note("entry.repeated")
+        return
     found = _open_leg(turn, event.aid, event.dad)
     if found is None or event.turn != found[2].turn or not found[2].key:
         # The wait is over, so this signal is for whoever waits next.
         turn.effects += signals.bounce(event, turn.limits, turn.job.jid).effects
         return
     node, base, leg = found
-    if signal.rid in leg.seen:
-        turn.note("entry.repeated", node, base, leg=leg)
-        return
     leg.seen = [*leg.seen[1 - SEEN_MAX :], signal.rid]
     if signal.status != "pending":
         waits.end(turn, node, base, leg, heard=True)
@@ -255,6 +276,9 @@ def _redeliver(turn: Turn, event: Redeliver) -> None:
 
 
 def _continue(turn: Turn, event: Continue) -> None:
+    if turn.job.status <= 0:
+        turn.note("entry.late")
+        return
     for aid, dad in event.steps:
         leg = turn.job.legs.get(aid + dad)
         if leg is None or leg.state == JOINED:

@@ -132,6 +132,11 @@ class Turn:
             self.job.dependants.append(child)
             self.dependants_changed = True
 
+    def discard(self, after_ms: int) -> None:
+        """Remember, for the end of this job, that its record goes with its parent's."""
+        self.job.discard_ms = after_ms
+        self._fields[state.DISCARD] = b"%d" % after_ms
+
     # -- what is ordered
 
     def append_to_job(self, job_id: str, entry: Any) -> None:
@@ -201,12 +206,14 @@ class Turn:
         return Outcome([FieldsSet(fields), *quiet, *loud], self.notes)
 
 
-def close(leg: Leg, now_ms: int, *, reentrant: bool) -> None:
-    """Mark a leg's answer. The target of a cycle stays open: it may be entered again."""
+def close(leg: Leg, now_ms: int) -> None:
+    """Mark a leg's last answer.
+
+    A cycle may come back to it all the same, in the next generation.
+    """
     leg.generation += 1
     leg.changed_ms = now_ms
-    if not reentrant:
-        leg.state = DONE
+    leg.state = DONE
 
 
 def _merge(target: dict[str, Any], mapped: dict[str, Any], nested: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from hotmesh.engine.outbox import Outbox
 from hotmesh.engine.timers import Timers
 from hotmesh.errors import AppNotFound, HotMeshError
 from hotmesh.log import get_logger
-from hotmesh.messages import decode_engine_entry, decode_signal, is_of_another_release
+from hotmesh.messages import ChildStart, decode_engine_entry, decode_signal, is_of_another_release
 from hotmesh.router import Delivery, Key, Router, RouterSettings
 from hotmesh.store import GROUP_ENGINE, Entry, Store
 from hotmesh.store.dead import bury_op
@@ -41,7 +41,10 @@ class EngineHandler:
             except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as exc:
                 await self._unreadable(delivery, str(exc))
                 continue
-            arrivals.append(Arrival(delivery.stream, GROUP_ENGINE, delivery.id, event))
+            # A child's start is guarded by its id alone, which is free again once the record has
+            # expired.
+            consumer = self.router.consumer if isinstance(event, ChildStart) else ""
+            arrivals.append(Arrival(delivery.stream, GROUP_ENGINE, delivery.id, event, consumer))
             by_key[delivery.key] = delivery
         try:
             settled = await self._engine.handle(arrivals)
@@ -118,7 +121,7 @@ class EngineComponent:
         self.router = Router("engine", connection, store, streams, GROUP_ENGINE, handler, settings)
         handler.router = self.router
         self._timers = Timers(connection, store, metrics)
-        self._outbox = Outbox(store) if len(streams) > 1 else None
+        self._outbox = Outbox(connection, store, settings) if len(streams) > 1 else None
 
     async def _arm(self) -> None:
         """Graphs that start by themselves: whoever activated their version may have died before
@@ -139,10 +142,13 @@ class EngineComponent:
         """Until drained and nothing is in hand."""
         await self._arm()
         async with asyncio.TaskGroup() as tasks:
-            side = [tasks.create_task(self._timers.run(), name="engine.timers")]
+            timers = tasks.create_task(self._timers.run(), name="engine.timers")
             if self._outbox is not None:
-                side.append(tasks.create_task(self._outbox.run(), name="engine.outbox"))
+                forwarding = asyncio.Event()
+                tasks.create_task(self._outbox.router.run(forwarding), name="engine.outbox")
+                await forwarding.wait()
             await self.router.run(started)
-            for task in side:
-                task.cancel()
+            if self._outbox is not None:
+                self._outbox.router.drain()
+            timers.cancel()
         await self.router.retire()

@@ -23,6 +23,7 @@ from hotmesh.core import (
     answer_interrupt,
     begin,
     job_id_of,
+    orphan,
     refuse,
     scrub,
 )
@@ -38,12 +39,14 @@ from hotmesh.errors import (
     JobEnded,
     JobNotFound,
     Overloaded,
+    ServerUnavailable,
     VersionNotFound,
 )
 from hotmesh.ids import derive, guid
 from hotmesh.log import get_logger
 from hotmesh.mapping import Env
 from hotmesh.messages import (
+    Adopt,
     ChildStart,
     Interrupt,
     Listen,
@@ -131,7 +134,12 @@ class Engine:
         failed: dict[Key, str] = {}
         for arrival in arrivals:
             if isinstance(arrival.event, (Listen, Send, SendAll, Tick)):
-                await self._errand(arrival, done, failed)
+                try:
+                    await self._errand(arrival, done, failed)
+                except (ServerUnavailable, Overloaded):
+                    raise
+                except HotMeshError as exc:
+                    failed[arrival.key] = str(exc)
             else:
                 by_job.setdefault(arrival.event.jid, []).append(arrival)
         for _ in range(STALE_MAX):
@@ -147,7 +155,7 @@ class Engine:
     ) -> dict[str, list[Arrival]]:
         """Load, decide and apply once; what has to be decided again."""
         programs = await self._programs(by_job, failed)
-        wanted = [(jid, _fields(programs[jid], by_job[jid])) for jid in programs]
+        wanted = [(jid, _fields(program, by_job[jid])) for jid, program in programs.items()]
         jobs = await self.store.load(wanted)
         again: dict[str, list[Arrival]] = {}
         decisions: list[_Decision] = []
@@ -215,6 +223,8 @@ class Engine:
         start = arrivals[0].event
         if isinstance(start, Woken):
             return _Decision(jid, 0, bounce(start, self.limits, jid), arrivals[:1])
+        if isinstance(start, Adopt):
+            return _Decision(jid, 0, orphan(start, self.limits), arrivals[:1])
         if isinstance(start, Interrupt):
             outcome = answer_interrupt(start, self.limits, running=False)
             return _Decision(jid, 0, outcome, arrivals[:1])
@@ -435,8 +445,9 @@ def _fields(program: Program, arrivals: Sequence[Arrival]) -> list[str] | None:
         elif isinstance(event, (Reply, Wake, Woken)):
             try:
                 node = program.node(event.aid)
-            except KeyError:
-                return None
+                base_of(event.dad)
+            except (KeyError, ValueError):
+                return None  # an entry that names nothing of this version: the decision says so
             names[event.aid + base_of(event.dad)] = None
             loads = program.loads(event.aid)
             if loads is None:
@@ -484,7 +495,7 @@ class _Decision:
         if new:
             start = first.event
             assert isinstance(start, ChildStart)
-            request = f"{start.parent_jid}/{start.parent_aid}{start.parent_dad}"
+            request = f"{start.parent_jid}/{start.nonce}/{start.parent_aid}{start.parent_dad}"
             self.item = New(jid=jid, effects=outcome.effects, request=request, entries=entries)
         else:
             self.item = Apply(jid=jid, rev=rev, effects=outcome.effects, entries=entries)

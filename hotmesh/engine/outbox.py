@@ -1,58 +1,68 @@
-"""Entries for other partitions. They lie in the outbox of their own until they have been appended
-to the other's stream.
+"""Entries for other partitions: from the outbox of their own to the other's engine stream.
 
-At least once: a crash in between appends again, and every receiver is idempotent (a job id that
-exists, a leg that is closed).
+They are read as any work is, through a consumer group, so one engine forwards an entry, and a
+sibling does when that one dies. A crash
+in between appends again: every receiver is idempotent (a job id that exists, a leg that is closed,
+    a signal that was seen).
 """
 
 from __future__ import annotations
 
-import asyncio
+from typing import Any
 
+from hotmesh.connect import Connection
 from hotmesh.errors import HotMeshError
-from hotmesh.log import get_logger
-from hotmesh.store import Partition, Store
-
-log = get_logger("hotmesh.engine")
-
-BATCH_MAX = 200
-IDLE_MS, FAILURE_PAUSE_MS = 20, 500
+from hotmesh.router import Delivery, Key, Router, RouterSettings
+from hotmesh.store import GROUP_ENGINE, Entry, Store
+from hotmesh.store.dead import bury_op
 
 
 class Outbox:
-    """Forwards what partitions of an app have for each other.
+    """Forwards what partitions of an app have for each other."""
 
-    Any number of engines may do it: the order does not matter.
-    """
-
-    def __init__(self, store: Store) -> None:
+    def __init__(self, connection: Connection, store: Store, settings: RouterSettings) -> None:
         self._store = store
+        streams = [p.outbox for p in store.keys.partitions]
+        self.router = Router("outbox", connection, store, streams, GROUP_ENGINE, self, settings)
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            try:
-                moved = sum([await self._forward(p) for p in self._store.keys.partitions])
-            except HotMeshError as exc:
-                log.warning("outbox.failed", error=str(exc))
-                moved = 0
-                await asyncio.sleep(FAILURE_PAUSE_MS / 1000)
-            if not moved:
-                await asyncio.sleep(IDLE_MS / 1000)
-
-    async def _forward(self, partition: Partition) -> int:
-        transport = self._store.transport
-        rows = await transport.execute("XRANGE", partition.outbox, "-", "+", "COUNT", BATCH_MAX)
-        if not rows:
-            return 0
-        appends = []
-        for _, fields in rows:
-            facts = {fields[i]: fields[i + 1] for i in range(0, len(fields), 2)}
-            there = self._store.keys.partitions[int(facts[b"to"])]
-            extra = ("d", facts[b"d"]) if b"d" in facts else ()
-            appends.append(("XADD", there.engine, "*", "p", facts[b"p"], *extra))
-        for reply in await transport.execute_many(appends):
+    async def handle(self, batch: list[Delivery]) -> None:
+        """Append a batch to the streams that it is for, then settle it."""
+        partitions = self._store.keys.partitions
+        commands: list[tuple[Any, ...]] = []
+        for delivery in batch:
+            if not 0 <= delivery.to < len(partitions):
+                await self.bury(delivery, f"there is no partition {delivery.to}")
+                continue
+            extra = ("d", delivery.extra) if delivery.extra is not None else ()
+            stream = partitions[delivery.to].engine
+            commands.append(("XADD", stream, "*", "p", delivery.payload, *extra))
+        for reply in await self._store.transport.execute_many(commands):
             if isinstance(reply, HotMeshError):
                 raise reply
-        await transport.execute("XDEL", partition.outbox, *[r[0] for r in rows])
-        return len(rows)
+        by_stream: dict[str, list[bytes]] = {}
+        for delivery in batch:
+            by_stream.setdefault(delivery.stream, []).append(delivery.id)
+        for name, ids in by_stream.items():
+            await self._store.acknowledge(Entry(name, GROUP_ENGINE, tuple(ids)))
+        self.router.done(d.key for d in batch)
+
+    async def bury(self, delivery: Delivery, reason: str) -> None:
+        """Into the dead letters of the partition that it lies in."""
+        partition = next(p for p in self._store.keys.partitions if p.outbox == delivery.stream)
+        op = bury_op(
+            3,
+            delivery.payload or b"",
+            reason=reason,
+            stream=delivery.stream,
+            job="",
+            deliveries=delivery.count,
+        )
+        entry = Entry(delivery.stream, GROUP_ENGINE, (delivery.id,))
+        await self._store.answer(entry, self.router.consumer, [op], [partition.dead])
+        self.router.done([delivery.key])
+
+    def lost(self, keys: set[Key]) -> None:
+        """Nothing to cancel: a batch is forwarded in one go."""
+
+    async def finish(self) -> None:
+        """Batches are forwarded before the next read, so none is left."""

@@ -6,6 +6,7 @@ It opens, wires and closes; each call below is a few lines over the parts.
 from __future__ import annotations
 
 import asyncio
+import re
 import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -59,6 +60,8 @@ from hotmesh.worker import CODES, Remote, WorkerComponent, reply_of
 log = get_logger("hotmesh.mesh")
 
 PUBSUB_TIMEOUT_S = 60.0
+
+_DIMENSION = re.compile(r"(?:,\d{1,6})+", re.ASCII)
 
 _live: weakref.WeakSet[HotMesh] = weakref.WeakSet()
 
@@ -494,6 +497,10 @@ class HotMesh:
         """
         if result.metadata is None:
             raise SettingsInvalid("add() needs metadata=msg.metadata of the call that is answered")
+        if not _DIMENSION.fullmatch(result.metadata.dad):
+            raise SettingsInvalid(
+                "add() needs the metadata of the call as it came; its dad is no dimension"
+            )
         bytes_max = self._settings.payload_bytes_max
         reply = reply_of(result, result.metadata, result.guid, result.metadata.try_count, bytes_max)
         stream = self._store.keys.of(reply.jid).engine

@@ -64,7 +64,7 @@ def waiting_of(job: Job, program: Program) -> tuple[str, ...]:
     for name, leg in job.legs.items():
         aid, _ = split_leg(name)
         node = program.node(aid)
-        if leg.state != OPEN or (leg.code and node.plan.reentrant):
+        if leg.state != OPEN:
             continue
         topic = f" on topic {node.topic!r}" if isinstance(node.topic, str) else ""
         if node.plan.hook is not None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from hotmesh.pictures.layers import Layered
 
-SQUARE_SWEEPS, STRAIGHT_SWEEPS = 8, 16
+SQUARE_SWEEPS, STRAIGHT_SWEEPS, CLOSE_SWEEPS = 8, 12, 6
 LARGE, LARGE_SWEEPS = 3_000, 2
 """Graphs of more vertices get so many sweeps of each sort."""
 _PULL = (1.0, 2.0, 8.0)
@@ -25,13 +25,16 @@ light ones: the transitions should be straight first.
 
 Targets = list[tuple[float, float]]
 """Where a vertex would like to be, each with a weight; sorted."""
+Best: TypeAlias = Callable[[Targets, float], float]
+"""The best place for such targets, given the present one."""
 
 
 class _Block(NamedTuple):
-    """Neighbours in a layer that stand as close as they may."""
+    """Neighbours in a layer that stand as close as they may; `now` is the sum of their places."""
 
     place: float
     targets: Targets
+    now: float
     size: int
 
 
@@ -40,19 +43,22 @@ def placed(
 ) -> list[float]:
     """The centre of every vertex, none closer to its neighbour in the layer than `gap`."""
     x = [0.0] * len(width)
-    offsets = [_offsets(layer, width, gap) for layer in order]
-    for layer, places in zip(order, offsets, strict=True):
+    rows = [(layer, _offsets(layer, width, gap)) for layer in order]
+    for layer, places in rows:
         for v, place in zip(layer, places, strict=True):
             x[v] = place - places[-1] / 2
-    is_large = len(width) > LARGE
-    for best, sweeps in ((_mean, SQUARE_SWEEPS), (_median, STRAIGHT_SWEEPS)):
-        rows = list(zip(order, offsets, strict=True))
-        for sweep in range(LARGE_SWEEPS if is_large else sweeps):
-            down = sweep % 2 == 0
-            for layer, places in rows if down else reversed(rows):
-                _settle(
-                    graph, layer, places, x, near=graph.above if down else graph.below, best=best
-                )
+    most = LARGE_SWEEPS if len(width) > LARGE else max(SQUARE_SWEEPS, STRAIGHT_SWEEPS)
+    above, below = [graph.above], [graph.below]
+    both = [graph.above, graph.below]
+    plan = [(_mean, above, below)] * (min(most, SQUARE_SWEEPS) // 2)
+    plan += [(_median, above, below)] * (min(most, STRAIGHT_SWEEPS) // 2)
+    # Both sides at once: nothing gets longer, so what has drifted away comes back. The last sweep
+    # puts parents over their children again.
+    plan += [(_nearest, both, [])] * (min(most, CLOSE_SWEEPS) // 2)
+    for best, downwards, upwards in [*plan, (_median, [], below)]:
+        for near, way in ((downwards, rows), (upwards, rows[::-1])):
+            for layer, places in way if near else ():
+                _settle(graph, layer, places, x, near=near, best=best)
     left = min((x[v] - width[v] / 2 for layer in order for v in layer), default=0.0)
     return [at - left for at in x]
 
@@ -71,23 +77,31 @@ def _settle(
     offsets: Sequence[float],
     x: list[float],
     *,
-    near: Sequence[Sequence[int]],
-    best: Callable[[Targets], float],
+    near: Sequence[Sequence[Sequence[int]]],
+    best: Best,
 ) -> None:
-    """Place one layer by its neighbours in another."""
+    """Place one layer by its neighbours in others."""
     blocks: list[_Block] = []
     for v, offset in zip(layer, offsets, strict=True):
-        targets = [(x[u] - offset, _pull(graph, u, v)) for u in near[v]]
-        targets = sorted(targets) or [(x[v] - offset, _LOOSE)]
-        block = _Block(best(targets) if len(targets) > 1 else targets[0][0], targets, 1)
+        now = _present(x, v, near) - offset
+        targets = [(x[u] - offset, _pull(graph, u, v)) for side in near for u in side[v]]
+        targets = sorted(targets) or [(now, _LOOSE)]
+        block = _Block(best(targets, now), targets, now, 1)
         while blocks and blocks[-1].place > block.place:
             before = blocks.pop()
-            targets = sorted(before.targets + block.targets)
-            block = _Block(best(targets), targets, before.size + block.size)
+            targets, size = sorted(before.targets + block.targets), before.size + block.size
+            now = before.now + block.now
+            block = _Block(best(targets, now / size), targets, now, size)
         blocks.append(block)
     places = [block.place for block in blocks for _ in range(block.size)]
     for v, place, offset in zip(layer, places, offsets, strict=True):
         x[v] = place + offset
+
+
+def _present(x: Sequence[float], v: int, near: Sequence[Sequence[Sequence[int]]]) -> float:
+    """Where a vertex is; when it looks both ways, where those above would have it."""
+    above = near[0][v]
+    return sum(x[u] for u in above) / len(above) if len(near) > 1 and above else x[v]
 
 
 def _pull(graph: Layered, u: int, v: int) -> float:
@@ -95,17 +109,32 @@ def _pull(graph: Layered, u: int, v: int) -> float:
     return pull * _LOOSE if graph.light[u] or graph.light[v] else pull
 
 
-def _mean(targets: Targets) -> float:
+def _mean(targets: Targets, now: float) -> float:
+    if len(targets) == 1:
+        return targets[0][0]
     return sum(at * weight for at, weight in targets) / sum(weight for _, weight in targets)
 
 
-def _median(targets: Targets) -> float:
+def _median(targets: Targets, now: float) -> float:
     """The weighted median; between two that serve as well their middle."""
+    low, high = _medians(targets)
+    return (low + high) / 2
+
+
+def _nearest(targets: Targets, now: float) -> float:
+    """The weighted median; between two that serve as well the present place."""
+    low, high = _medians(targets)
+    return min(max(now, low), high)
+
+
+def _medians(targets: Targets) -> tuple[float, float]:
+    if len(targets) == 1:
+        return targets[0][0], targets[0][0]
     half, below = sum(weight for _, weight in targets) / 2, 0.0
     for index, (at, weight) in enumerate(targets):
         below += weight
         if below > half * (1 + 1e-9):
-            return at
+            return at, at
         if below >= half * (1 - 1e-9):
-            return (at + targets[min(index + 1, len(targets) - 1)][0]) / 2
-    return targets[-1][0]
+            return at, targets[min(index + 1, len(targets) - 1)][0]
+    return targets[-1][0], targets[-1][0]

@@ -20,6 +20,7 @@ from hotmesh.pictures.ordering import ordered
 Direction: TypeAlias = Literal["down", "right"]
 
 NODE_GAP, NODE_GAP_TURNED = 28.0, 18.0
+PARTS_GAP = 40.0
 LAYER_GAP = 40.0
 LABEL_GAP = 16.0
 """Between a label and the layers beside it."""
@@ -103,22 +104,58 @@ def layout(
         direction: Where edges point to, `down` or `right`.
     """
     turned = direction == "right"
-    plane = _Plane(sizes, links, turned=turned)
-    boxes = {name: plane.box(i) for i, name in enumerate(sizes)}
-    routes = [plane.route(e) for e in range(len(links))]
+    boxes: dict[str, Box] = {}
+    routes: dict[int, Route] = {}
+    across = along = 0.0
+    for names, edges in _parts(sizes, links):
+        plane = _Plane({n: sizes[n] for n in names}, [links[e] for e in edges], turned=turned)
+        across += PARTS_GAP if across else 0.0
+        for i, name in enumerate(names):
+            boxes[name] = _moved(plane.box(i), across)
+        for i, e in enumerate(edges):
+            points, label = plane.route(i)
+            moved = tuple(Point(x + across, y) for x, y in points)
+            routes[e] = Route(moved, None if label is None else _moved(label, across))
+        across, along = across + plane.width, max(along, plane.height)
     if turned:
         boxes = {name: _turned(box) for name, box in boxes.items()}
-        routes = [
-            Route(
-                tuple(Point(y, x) for x, y in route.points),
-                None if route.label is None else _turned(route.label),
-            )
-            for route in routes
-        ]
-    width, height = (plane.height, plane.width) if turned else (plane.width, plane.height)
+        routes = {e: _turned_route(route) for e, route in routes.items()}
+        across, along = along, across
     return Layout(
-        width=width, height=height, direction=direction, boxes=boxes, routes=tuple(routes)
+        width=across,
+        height=along,
+        direction=direction,
+        boxes={name: boxes[name] for name in sizes},
+        routes=tuple(routes[e] for e in range(len(links))),
     )
+
+
+def _parts(sizes: Mapping[str, Size], links: Sequence[Link]) -> list[tuple[list[str], list[int]]]:
+    """The connected parts: nodes and edges that have nothing to do with those of the others."""
+    root = {name: name for name in sizes}
+
+    def find(name: str) -> str:
+        while root[name] != name:
+            root[name] = name = root[root[name]]
+        return name
+
+    for link in links:
+        root[find(link.target)] = find(link.source)
+    parts: dict[str, tuple[list[str], list[int]]] = {}
+    for name in sizes:
+        parts.setdefault(find(name), ([], []))[0].append(name)
+    for e, link in enumerate(links):
+        parts[find(link.source)][1].append(e)
+    return list(parts.values())
+
+
+def _moved(box: Box, across: float) -> Box:
+    return Box(box.x + across, box.y, box.width, box.height)
+
+
+def _turned_route(route: Route) -> Route:
+    points = tuple(Point(y, x) for x, y in route.points)
+    return Route(points, None if route.label is None else _turned(route.label))
 
 
 def _turned(box: Box) -> Box:
@@ -185,7 +222,8 @@ class _Plane:
         top = self.tops[rank] + (self.heights[rank] - height) / 2
         return Box(self.x[vertex] - width / 2, top, width, height)
 
-    def route(self, edge: int) -> Route:
+    def route(self, edge: int) -> tuple[list[Point], Box | None]:
+        """The points of an edge, from source to target, and the place of its label."""
         chain, label = self.graph.chains[edge], self.graph.labels[edge]
         if len(chain) == 1:
             box = self.box(chain[0])
@@ -199,7 +237,7 @@ class _Plane:
             ]
         else:
             points = self._line(edge, chain)
-        return Route(tuple(points), self.box(label) if label >= 0 else None)
+        return points, self.box(label) if label >= 0 else None
 
     def _line(self, edge: int, chain: list[int]) -> list[Point]:
         weak = self.links[edge].weak

@@ -30,7 +30,7 @@ class Key(Struct, frozen=True, kw_only=True):
 
     Attributes:
         lines: Kinds of edges beside transitions.
-        taken: Whether edges are told apart by whether a run took them.
+        taken: Whether some edges were taken by a run and some were not.
         bars: Of a timeline: `work`, `wait`, `fold`.
     """
 

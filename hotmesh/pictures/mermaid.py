@@ -14,15 +14,16 @@ _SHAPES = {
     "worker": ("[", "]"),
     "await": ("[[", "]]"),
     "hook": ("{{", "}}"),
-    "cycle": ("((", "))"),
+    "cycle": ("([", "])"),
     "signal": (">", "]"),
     "interrupt": ("[/", "\\]"),
     "topic": ("(", ")"),
     "graph": ("[(", ")]"),
 }
 _UNSAFE = re.compile(r"[^A-Za-z0-9]+")
-_CODES = {char: f"#{ord(char)};" for char in '"#&<>`\\[]{}()|*_~'}
-_CODES |= {'"': "#quot;", "&": "#amp;", "<": "#lt;", ">": "#gt;"}
+_CODES = {'"': "#quot;", "&": "#amp;", "<": "#lt;", ">": "#gt;"}
+_CODES |= {char: f"#{ord(char)};" for char in "#`\\*~"}
+_EMPHASIS = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
 def graph_mermaid(graphs: Graph | Sequence[Graph]) -> str:
@@ -41,6 +42,7 @@ def graph_mermaid(graphs: Graph | Sequence[Graph]) -> str:
     }
     lines = ["flowchart TD"]
     edges: list[str] = []
+    used: set[str] = set()
     for index, (graph, names) in enumerate(zip(graphs, ids, strict=True)):
         if several:
             lines.append(f'  subgraph s{index} ["{_escaped(graph.title)}"]')
@@ -48,12 +50,13 @@ def graph_mermaid(graphs: Graph | Sequence[Graph]) -> str:
             if node.kind == "graph" and several and node.label in triggers:
                 names[node.id] = triggers[node.label]
             else:
+                used.add(_class(node))
                 lines.append(f"{'    ' if several else '  '}{_node(node, names[node.id])}")
         if several:
             lines.append("  end")
         edges += (f"  {_edge(edge, names)}" for edge in graph.drawn_edges)
     lines += edges
-    lines += (f"  {line}" for line in _classes(graphs))
+    lines += (f"  {line}" for line in _classes(used))
     return "\n".join(lines) + "\n"
 
 
@@ -105,13 +108,14 @@ def _edge(edge: Edge, names: dict[str, str]) -> str:
 
 def _escaped(text: str) -> str:
     """Text inside of quotes: no markup, neither Mermaid's nor HTML's."""
-    return "".join(_CODES.get(char, char) for char in clean(text)) or " "
+    said = "".join(_CODES.get(char, char) for char in clean(text))
+    return _EMPHASIS.sub("#95;", said) or " "
 
 
-def _classes(graphs: Sequence[Graph]) -> Iterator[str]:
-    used = {_class(node) for graph in graphs for node in graph.nodes}
+def _classes(used: set[str]) -> Iterator[str]:
     for paints in (KIND_PAINT, STATE_PAINT):
         for name, ((fill, line), _) in paints.items():
             if f"is_{name}" in used:
                 # Dark text on the light fills, whatever theme the page has.
-                yield f"classDef is_{name} fill:{fill},stroke:{line},color:#0f172a"
+                dash = ",stroke-dasharray:6 4" if name in ("cycle", "topic", "graph") else ""
+                yield f"classDef is_{name} fill:{fill},stroke:{line},color:#0f172a{dash}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -17,14 +18,35 @@ CODE_FAILED = 400
 """A last answer from this code on is a failure, whether or not a transition went on from it."""
 
 
-def state_of(leg: LegLike) -> State:
-    """What became of a leg."""
+PENDING = 202
+"""The code of an answer that keeps its leg open."""
+
+
+def states_of(legs: Sequence[LegLike]) -> list[State]:
+    """What became of each leg.
+
+    A leg that a cycle may come back to is never done in the record of its job. Once it has
+    answered it counts as done here, but for a hook that the loop has come back to since.
+    """
+    turned = {
+        leg.dimension[:end]
+        for leg in legs
+        if leg.type == "cycle"
+        for end, char in enumerate(leg.dimension)
+        if char == ","
+    }
+    return [_state(leg, turned) for leg in legs]
+
+
+def _state(leg: LegLike, turned: set[str]) -> State:
     if leg.state != "done":
-        return "waiting" if leg.type in WAITING_TYPES else "open"
+        rests = leg.generations > 0 and leg.code != PENDING
+        if not rests or (leg.type == "hook" and leg.dimension in turned):
+            return "waiting" if leg.type in WAITING_TYPES else "open"
     return "failed" if leg.error is not None or leg.code >= CODE_FAILED else "done"
 
 
-def note_of(leg: LegLike, *, begin_ms: int, now_ms: int | None = None) -> str:
+def note_of(leg: LegLike, state: State, *, begin_ms: int, now_ms: int | None = None) -> str:
     """What happened to a leg, in a few words.
 
     Args:
@@ -32,11 +54,11 @@ def note_of(leg: LegLike, *, begin_ms: int, now_ms: int | None = None) -> str:
         now_ms: The time now, if it is known: an open leg then says how old it is.
     """
     parts = []
-    state = state_of(leg)
     if state == "failed" and leg.code:
         parts.append(f"code {leg.code}")
-    if leg.state == "done":
-        parts.append(duration_text(leg.changed_ms - leg.began_ms))
+    if state in ("done", "failed"):
+        if (took_ms := leg.changed_ms - leg.began_ms) > 0:
+            parts.append(duration_text(took_ms))
     elif now_ms is not None:
         parts.append(f"for {duration_text(max(0, now_ms - leg.began_ms))}")
     else:
@@ -62,6 +84,7 @@ def from_legs(
     """
     legs = sorted(legs, key=lambda leg: (leg.began_ms, leg.dimension.count(",")))
     begin_ms = legs[0].began_ms if legs else 0
+    states = states_of(legs)
     ids = {_key(leg.activity, leg.dimension): leg.activity + leg.dimension for leg in legs}
     nodes = [
         Node(
@@ -69,10 +92,10 @@ def from_legs(
             label=clean(leg.activity),
             kind=leg.type,
             details=_dimension(leg),
-            state=state_of(leg),
-            note=note_of(leg, begin_ms=begin_ms, now_ms=now_ms),
+            state=state,
+            note=note_of(leg, state, begin_ms=begin_ms, now_ms=now_ms),
         )
-        for leg in legs
+        for leg, state in zip(legs, states, strict=True)
     ]
     drawn = []
     for edge in edges:
@@ -93,8 +116,17 @@ def _key(activity: str, dimension: str) -> tuple[str, str]:
 
 
 def _dimension(leg: LegLike) -> tuple[str, ...]:
-    shown = leg.dimension.strip(",")
-    return (f"dimension {clean(shown)}",) if shown.strip("0,") else ()
+    shown = dimension_text(leg)
+    return (f"dimension {shown}",) if shown else ()
+
+
+def dimension_text(leg: LegLike) -> str:
+    """The dimension of a leg, such as `0,1,0`; "" for all zeros.
+
+    Its last index is no matter: it counts the turns of the leg, which are told elsewhere.
+    """
+    dimension = clean(leg.dimension.strip(","))
+    return dimension if dimension.rpartition(",")[0].strip("0,") else ""
 
 
 def _source(edge: EdgeLike, ids: dict[tuple[str, str], str]) -> str | None:
@@ -120,10 +152,11 @@ def on_model(
     Several legs of an activity (turns of a loop) become one box, in the state of the last one
     unless another is open still.
     """
-    by_activity: dict[str, list[LegLike]] = {}
-    for leg in legs:
-        by_activity.setdefault(leg.activity, []).append(leg)
-    begin_ms = min((leg.began_ms for legs in by_activity.values() for leg in legs), default=0)
+    legs = list(legs)
+    by_activity: dict[str, list[_Seen]] = {}
+    for leg, state in zip(legs, states_of(legs), strict=True):
+        by_activity.setdefault(leg.activity, []).append((leg, state))
+    begin_ms = min((leg.began_ms for leg in legs), default=0)
     nodes = tuple(
         _with_legs(node, by_activity.get(node.id, ()), begin_ms, now_ms) for node in graph.nodes
     )
@@ -144,17 +177,20 @@ def on_model(
     )
 
 
-def _with_legs(node: Node, legs: Sequence[LegLike], begin_ms: int, now_ms: int | None) -> Node:
+_Seen: TypeAlias = tuple[LegLike, State]
+
+
+def _with_legs(node: Node, seen: Sequence[_Seen], begin_ms: int, now_ms: int | None) -> Node:
     if node.kind in ("topic", "graph"):
         return node
-    if not legs:
+    if not seen:
         return msgspec.structs.replace(node, state="idle")
-    last = max(legs, key=lambda leg: (leg.state != "done", leg.changed_ms))
-    note = note_of(last, begin_ms=begin_ms, now_ms=now_ms)
-    if len(legs) > 1:
-        failed = sum(state_of(leg) == "failed" for leg in legs)
-        note = f"{len(legs)} times" + (f", {failed} failed" if failed else "")
-    return msgspec.structs.replace(node, state=state_of(last), note=note)
+    leg, state = max(seen, key=lambda one: (one[1] in ("open", "waiting"), one[0].changed_ms))
+    note = note_of(leg, state, begin_ms=begin_ms, now_ms=now_ms)
+    if len(seen) > 1:
+        failed = sum(state == "failed" for _, state in seen)
+        note = f"{len(seen)} times" + (f", {failed} failed" if failed else "")
+    return msgspec.structs.replace(node, state=state, note=note)
 
 
 def _is_taken(

@@ -89,7 +89,8 @@ def _themed(theme: dict[str, str], kinds: Iterable[str], states: Iterable[str], 
         ".off text{fill:%(soft)s}",
         ".lane{fill:%(band)s}",
         ".tick{stroke:%(rim)s;fill:none}",
-        ".fold{fill:%(band)s;stroke:%(faint)s}",
+        ".fold{fill:none;stroke:%(line)s;stroke-dasharray:2 3}",
+        ".cut{fill:none;stroke:%(paper)s;stroke-width:2.5}",
     ]
     sheet = [".hm " + rule % theme for rule in rules]
     for prefix, names, paints in (("k", kinds, KIND_PAINT), ("s", states, STATE_PAINT)):
@@ -99,6 +100,7 @@ def _themed(theme: dict[str, str], kinds: Iterable[str], states: Iterable[str], 
                 at = f".hm .{prefix}-{name}"
                 sheet.append(f"{at}.box{{fill:{fill};stroke:{line}}}")
                 sheet.append(f"{at}.fine{{stroke:{line}}}{at}.tint{{fill:{line}}}")
+    sheet.append(f".hm .off .tint{{fill:{theme['soft']}}}")
     return "".join(f"{line}\n" for line in sheet)
 
 

@@ -60,7 +60,7 @@ def graph_svg(graphs: Graph | Sequence[Graph], *, direction: Facing = "auto") ->
         body += _graph(drawing, y, room)
         y += _head(drawing.graph) + drawing.layout.height + GRAPHS_GAP
     legend, tall = legend_svg(key, MARGIN, y - GRAPHS_GAP + MARGIN, room)
-    sheet = style_sheet(key.kinds, key.states)
+    sheet = style_sheet(key.kinds, (*key.states, "idle"))
     name = ", ".join(g.title for g in graphs) or "nothing"
     height = y - GRAPHS_GAP + MARGIN + tall + MARGIN / 2
     return document(room + 2 * MARGIN, height, name, sheet, [*body, *legend])
@@ -149,7 +149,10 @@ def _edge(edge: Edge, route: Route, direction: Direction) -> Iterator[str]:
         css.append("taken")
     path, head = _curve(route.points, direction, is_loop=edge.source == edge.target)
     off = ' class="off"' if edge.taken is False else ""
-    yield f'<g{off}><path class="{" ".join(css)}" d="{path}"/><path class="head" d="{head}"/></g>'
+    # A loop has no room for its label elsewhere.
+    name = title(edge.label) if edge.label and route.label is None else ""
+    yield f'<g{off}>{name}<path class="{" ".join(css)}" d="{path}"/>'
+    yield f'<path class="head" d="{head}"/></g>'
 
 
 def _curve(points: Sequence[Point], direction: Direction, *, is_loop: bool) -> tuple[str, str]:
@@ -207,5 +210,5 @@ def _key(graphs: Iterable[Graph]) -> Key:
         kinds=tuple(k for k in KINDS if k in kinds),
         states=tuple(s for s in STATE_PAINT if s in states),
         lines=tuple(k for k in ("cycle", "call", "signal") if any(e.kind == k for e in edges)),
-        taken=any(e.taken is not None for e in edges),
+        taken=any(e.taken is True for e in edges) and any(e.taken is False for e in edges),
     )

@@ -15,16 +15,16 @@ WIDTH = 80
 LABEL_MAX = 36
 """Columns of a condition."""
 
-NAME_MAX, STATE, TIME = 22, 12, 11
+NAME_MAX, STATE, TIME = 22, 13, 11
 """Columns of a timeline's table."""
-FOLD, TICK_ROOM = 5, 11
+FOLD, TICK_ROOM = 5, 9
 
 
 def graph_text(graphs: Graph | Sequence[Graph], *, width: int = WIDTH) -> str:
     """Graphs as trees, none wider than a terminal.
 
-    A chain goes straight down (`↓`), branches are indented, and where branches join again the tree
-    goes on below all of them. `→` and `↑` name an activity that stands further down or up.
+    A chain goes straight down (`↓`) and branches are indented. An activity that several lead to
+    stands below all of them, after `●`; they name it after `→`, and after `↑` one further up.
     """
     graphs = [graphs] if isinstance(graphs, Graph) else list(graphs)
     blocks = []
@@ -143,7 +143,7 @@ class _Tree:
                 yield prefix, mark, target, edge
         for target in below:
             if target in self.joins:
-                yield prefix, "↓ ", target, None
+                yield prefix, "● ", target, None
 
     def _line(self, prefix: str, mark: str, edge: Edge | None, words: str) -> str:
         label = f"[{fit(clean(edge.label), LABEL_MAX)}] " if edge is not None and edge.label else ""
@@ -215,9 +215,12 @@ def _took(bar: Bar) -> str:
 
 def _ticks(scale: Scale, room: int) -> str:
     line = [" "] * (room + TICK_ROOM)
+    end = 0
     for place, words in scale.ticks(TICK_ROOM):
-        at = min(int(place), room - 1)
-        line[at : at + 1 + len(words)] = f"╵{words}"
+        at = min(round(place), room - 1)
+        if at >= end:  # not on the label before, which may be a long one
+            line[at : at + 1 + len(words)] = f"╵{words}"
+            end = at + 2 + len(words)
     for piece in scale.pieces:
         if piece.folded:
             line[int(piece.left + FOLD / 2)] = "⋯"
@@ -225,7 +228,7 @@ def _ticks(scale: Scale, room: int) -> str:
 
 
 def _cells(bar: Bar, scale: Scale, room: int) -> str:
-    begin = min(int(scale.place(bar.begin_ms)), room - 1)
+    begin = min(round(scale.place(bar.begin_ms)), room - 1)
     end = max(begin + 1, min(room, round(scale.place(bar.end_ms))))
     line = " " * begin + ("█" if bar.is_work else "─") * (end - begin)
     for piece in scale.pieces:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from hotmesh.pictures.graph import LegLike, State
-from hotmesh.pictures.run import WAITING_TYPES, note_of, state_of
+from hotmesh.pictures.run import WAITING_TYPES, dimension_text, note_of, states_of
 from hotmesh.pictures.words import clean
 
 
@@ -34,7 +34,7 @@ class Bar(Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """Activity and dimension, the latter when it is not all zeros."""
-        return f"{self.activity} {self.dimension}" if self.dimension.strip("0,") else self.activity
+        return f"{self.activity} {self.dimension}".rstrip()
 
 
 class Lane(Struct, frozen=True):
@@ -68,25 +68,25 @@ def chart_of(legs: Iterable[LegLike], *, now_ms: int | None = None) -> Chart:
     if now_ms is not None:
         last_ms = max(last_ms, now_ms)
         moments.add(last_ms)
-    bars = tuple(_bar(leg, begin_ms, last_ms, now_ms) for leg in legs)
+    seen = zip(legs, states_of(legs), strict=True)
+    bars = tuple(_bar(leg, state, begin_ms, last_ms) for leg, state in seen)
     busy = tuple((bar.begin_ms, bar.end_ms) for bar in bars if bar.is_work)
     return Chart(bars=bars, moments=tuple(sorted(moments)), busy=busy)
 
 
-def _bar(leg: LegLike, begin_ms: int, last_ms: int, now_ms: int | None) -> Bar:
-    is_open = leg.state != "done"
-    end_ms = max(leg.began_ms, last_ms if is_open else leg.changed_ms)
+def _bar(leg: LegLike, state: State, begin_ms: int, last_ms: int) -> Bar:
+    end_ms = max(leg.began_ms, last_ms if state in ("open", "waiting") else leg.changed_ms)
     return Bar(
         activity=clean(leg.activity),
         kind=clean(leg.type),
-        dimension=clean(leg.dimension.strip(",")),
+        dimension=dimension_text(leg),
         begin_ms=leg.began_ms,
         end_ms=end_ms,
-        state=state_of(leg),
+        state=state,
         code=leg.code,
         attempt=leg.attempt,
         is_work=leg.type not in WAITING_TYPES and leg.generations <= 1,
-        note=note_of(leg, begin_ms=begin_ms, now_ms=now_ms),
+        note=note_of(leg, state, begin_ms=begin_ms, now_ms=last_ms),
     )
 
 

@@ -144,11 +144,15 @@ def _bar(bar: Bar, middle: float, frame: _Frame, following: float) -> Iterator[s
     wide = max(frame.x(bar.end_ms) - x, min(BAR_MIN, following - x))
     tall = WORK if bar.is_work else WAIT
     dashed = " dashed" if bar.state in ("open", "waiting") else ""
-    yield "<g>" + title(f"{bar.name}: {bar.kind}; {bar.state}, {bar.note}")
+    yield "<g>" + title(f"{bar.name}: {bar.kind}; {bar.state} {bar.note}".rstrip())
     yield (
         f'<rect class="box s-{bar.state}{dashed}" x="{num(x)}" y="{num(middle - tall / 2)}" '
         f'width="{num(wide)}" height="{num(tall)}" rx="2"/>'
     )
+    for piece in frame.scale.pieces:
+        if piece.folded and bar.begin_ms <= piece.begin_ms and piece.end_ms <= bar.end_ms:
+            at = num(frame.left + (piece.left + piece.right) / 2 - 4)
+            yield f'<path class="cut" d="M{at} {num(middle + 5)}l4 -10m4 0l-4 10"/>'
     need = width(bar.note, DETAIL_SIZE)
     if bar.is_work and need + 8 < wide:
         yield text(x + wide / 2, middle + 4, bar.note)

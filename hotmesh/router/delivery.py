@@ -18,17 +18,18 @@ class Delivery:
         stream, id: Where it lies.
         payload: Its field `p`, None when the entry has lost it (deleted under us) or never had it.
         extra: Its field `d`, which few entries have, or None.
+        to: Its field `to`: of an entry of an outbox, the partition that it is for.
         count: Deliveries so far, this one included; 1 for one read the first time. A poison guard,
             not an attempt counter.
     """
 
-    __slots__ = ("count", "extra", "id", "payload", "stream")
+    __slots__ = ("count", "extra", "id", "payload", "stream", "to")
 
     def __init__(
         self, stream: str, id: bytes, payload: bytes | None, extra: bytes | None = None
     ) -> None:
         self.stream, self.id, self.payload, self.extra = stream, id, payload, extra
-        self.count = 1
+        self.count, self.to = 1, -1
 
     @property
     def key(self) -> Key:
@@ -46,13 +47,14 @@ def parse(stream: str, entries: list[Any]) -> list[Delivery]:
         if entry is None:
             continue
         id, fields = entry
-        payload = extra = None
-        if isinstance(fields, list):
-            for i in range(0, len(fields), 2):
-                if fields[i] == b"p":
-                    payload = fields[i + 1]
-                elif fields[i] == b"d":
-                    extra = fields[i + 1]
-        assert isinstance(id, bytes)
-        deliveries.append(Delivery(stream, id, payload, extra))
+        delivery = Delivery(stream, id, None)
+        for i in range(0, len(fields or ()), 2):
+            name = fields[i]
+            if name == b"p":
+                delivery.payload = fields[i + 1]
+            elif name == b"d":
+                delivery.extra = fields[i + 1]
+            elif name == b"to" and fields[i + 1].isdigit():
+                delivery.to = int(fields[i + 1])
+        deliveries.append(delivery)
     return deliveries

@@ -20,6 +20,7 @@ def next_delay_ms(rules: Sequence[RetryRule], code: int, attempt: int, draw: flo
             continue
         if attempt + 1 >= rule.attempts_max:
             return None
-        delay = min(rule.initial_ms * rule.factor**attempt, rule.delay_ms_max)
+        # The exponent is bounded: a float overflows long after any delay has reached its limit.
+        delay = min(rule.initial_ms * rule.factor ** min(attempt, 60), rule.delay_ms_max)
         return round(delay * (1 - rule.jitter * draw))
     return None

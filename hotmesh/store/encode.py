@@ -28,6 +28,7 @@ from hotmesh.core import (
     TimerSet,
     Unhear,
 )
+from hotmesh.durations import MS_MAX
 from hotmesh.store.keys import Keys, Partition
 
 PUBLISH_BYTES_MAX = 1024
@@ -98,6 +99,7 @@ class Command:
                 where = keys.caller(name) if channel == "caller" else keys.published(name)
                 return ["publish", where, text(payload)]
             case Expire(after_ms=after_ms):
+                assert 0 < after_ms <= MS_MAX, "the server would refuse it after other ops"
                 return ["expire", after_ms]
             case TimerSet(entry=entry, after_ms=after_ms):
                 return ["timer", self.key(partition.timers), text(entry), after_ms, keys.wake]
@@ -122,7 +124,8 @@ class Command:
         where = [waiters, early, self.key(partition.engine), self.key(partition.outbox)]
         here = str(partition.number)
         if isinstance(effect, Hear):
-            return ["hear", *where, here, text(effect.waiter)]
+            receipt = self.key(partition.receipt(effect.rid)) if effect.rid else 0
+            return ["hear", *where, here, text(effect.waiter), receipt, RECEIPT_MS]
         receipt = self.key(partition.receipt(effect.rid))
         closes = "1" if effect.closes else "0"
         signal = text(effect.signal)

@@ -214,7 +214,7 @@ class Store:
         command.key(partition.version)  # always third: the guard names it by position
         guard: list[Any] = ["new", item.request, item.version, 0, 0]
         if item.entries:
-            guard += [item.entries.group, list(_ids(item.entries))]
+            guard += [item.entries.group, list(_ids(item.entries)), item.entries.consumer]
         return guard
 
     async def answer(

@@ -68,7 +68,8 @@ class Live:
         self._runner = asyncio.Runner()
         self._url = url
         self._connections: list[Connection] = []
-        self.transport = self.connect().transport
+        self.connection = self.connect()
+        self.transport = self.connection.transport
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(work)
@@ -101,7 +102,8 @@ class Live:
         self._runner.close()
 
     def _content(self, key: bytes) -> Any:
-        kind = self.do("TYPE", key).decode() if isinstance(self.do("TYPE", key), bytes) else self.do("TYPE", key)
+        kind = self.do("TYPE", key)
+        kind = kind.decode() if isinstance(kind, bytes) else kind
         expires = self.do("PTTL", key) >= 0
         if kind == "hash":
             flat = self.do("HGETALL", key)

@@ -115,6 +115,9 @@ effects: st.SearchStrategy[Effect] = st.one_of(
 transitions = st.lists(st.lists(effects, max_size=12), min_size=1, max_size=4)
 
 
+pytestmark = pytest.mark.timeout(3_600)
+
+
 def test_the_property_draws_every_effect() -> None:
     drawn = {FieldsSet, FieldsDrop, Append, TimerSet, TimerDrop, Publish, Expire, Hear, Unhear}
     drawn |= {Tell, Count}
@@ -273,8 +276,7 @@ def test_a_published_hint_arrives_whole_and_after_all_else_was_written(live: Liv
             if len(heard) == len(hints):
                 done.set()
 
-        connection = live._connections[0]
-        subscription = await connection.bus.subscribe(store.keys.caller("me"), hear)
+        subscription = await live.connection.bus.subscribe(store.keys.caller("me"), hear)
         publish: list[Effect] = [Publish("caller", "me", hint) for hint in hints]
         item = Apply(jid="j", rev=0, effects=[FieldsSet({REV: b"1"}), *publish])
         assert await store.apply([item]) == [Verdict.APPLIED]

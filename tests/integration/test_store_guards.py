@@ -263,14 +263,6 @@ def test_the_backlog_is_that_of_the_first_worker_stream_whatever_comes_before(
     assert live.dump() == before
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="lua/guards/new.lua acknowledges the entry of a child's start without looking whether "
-    "it is still pending: an engine that was paused with it while a sibling claimed it, ran the "
-    "child to its end, and the record expired (15 s, or `expire`), starts the child again; look at "
-    "the entry as the guard `entry` does (holds, or XACK = 0 → LOST), and give the engine's "
-    "entries their consumer",
-)
 def test_a_child_whose_entry_was_settled_by_another_does_not_start_again(
     live: Live, store: Store
 ) -> None:
@@ -325,44 +317,34 @@ def test_an_answer_repeated_after_a_lost_reply_is_not_written_twice(
 
 # -- a key of another type in the way
 
-HALF_WRITTEN = {
-    "hear": "lua/ops/hear.lua CHECKS looks at the lists alone: a signal that came early is taken "
-    "off its list before XADD fails on the engine stream or the outbox",
-    "tell": "lua/ops/tell.lua CHECKS looks at the lists alone: the receipt is written, then XADD "
-    "fails on the engine stream or the outbox",
-    "count": "lua/ops/count.lua has no CHECKS at all",
-}
-
 
 def cases() -> list[Any]:
     """Each effect, and each key that it writes."""
     signal = Tell("s.a", "k", b"sig", True, "rid", 60_000)
     count = Count("n", "j", {"count": 1}, {"p": 2}, ("f:1",), DAY_MS)
-    wanted: list[tuple[str, list[Effect], list[Effect], str, bool]] = [
-        ("append", [], [Append("engine", "", b"e")], "engine", False),
-        ("append", [], [Append("worker", "w", b"e")], "worker", False),
-        ("forward", [], [Append("outbox", "1", b"e")], "outbox", False),
-        ("timer", [], [TimerSet(b"t", DAY_MS)], "timers", False),
-        ("untimer", [], [TimerDrop(b"t")], "timers", False),
-        ("hear", [], [Hear("s.a", "k", b"0:w")], "waiters", False),
-        ("hear", [], [Hear("s.a", "k", b"0:w")], "early", False),
-        ("hear", [signal], [Hear("s.a", "k", b"0:w")], "engine", True),
-        ("hear", [signal], [Hear("s.a", "k", b"1:w")], "outbox", True),
-        ("unhear", [], [Unhear("s.a", "k", b"0:w")], "waiters", False),
-        ("tell", [], [signal], "waiters", False),
-        ("tell", [], [signal], "early", False),
-        ("tell", [Hear("s.a", "k", b"0:w")], [signal], "engine", True),
-        ("tell", [Hear("s.a", "k", b"1:w")], [signal], "outbox", True),
-        ("count", [], [count], "sums", True),
-        ("count", [], [count], "values", True),
-        ("count", [], [count], "index", True),
+    wanted: list[tuple[str, list[Effect], list[Effect], str]] = [
+        ("append", [], [Append("engine", "", b"e")], "engine"),
+        ("append", [], [Append("worker", "w", b"e")], "worker"),
+        ("forward", [], [Append("outbox", "1", b"e")], "outbox"),
+        ("timer", [], [TimerSet(b"t", DAY_MS)], "timers"),
+        ("untimer", [], [TimerDrop(b"t")], "timers"),
+        ("hear", [], [Hear("s.a", "k", b"0:w")], "waiters"),
+        ("hear", [], [Hear("s.a", "k", b"0:w")], "early"),
+        ("hear", [signal], [Hear("s.a", "k", b"0:w")], "engine"),
+        ("hear", [signal], [Hear("s.a", "k", b"1:w")], "outbox"),
+        ("unhear", [], [Unhear("s.a", "k", b"0:w")], "waiters"),
+        ("tell", [], [signal], "waiters"),
+        ("tell", [], [signal], "early"),
+        ("tell", [Hear("s.a", "k", b"0:w")], [signal], "engine"),
+        ("tell", [Hear("s.a", "k", b"1:w")], [signal], "outbox"),
+        ("count", [], [count], "sums"),
+        ("count", [], [count], "values"),
+        ("count", [], [count], "index"),
     ]
-    marked = []
-    for op, before, effects, key, fails in wanted:
-        marks = [pytest.mark.xfail(strict=True, reason=HALF_WRITTEN[op])] if fails else []
-        id = f"{op}-{key}-{len(before)}"
-        marked.append(pytest.param(before, effects, key, marks=marks, id=id))
-    return marked
+    return [
+        pytest.param(before, effects, key, id=f"{op}-{key}-{len(before)}")
+        for op, before, effects, key in wanted
+    ]
 
 
 def key_of(partition: Partition, name: str) -> str:
@@ -403,7 +385,7 @@ def test_a_key_of_another_type_leaves_nothing_half_written(
         entries=entries,
     )
 
-    with pytest.raises(StateLost):
+    with pytest.raises(HotMeshError):
         one(live, store, item)
     assert live.dump() == dump
 
@@ -416,6 +398,7 @@ def test_a_guards_key_of_another_type_leaves_nothing_half_written(
     if not new:
         begin(live, store)
     partition = store.keys.of("j")
+    live.do("SET", partition.version, "1")
     id = deliver(live, engine(store))
     wrong = engine(store) if key == "entries" else key_of(partition, key)
     live.do("DEL", wrong)
@@ -436,13 +419,10 @@ def test_a_guards_key_of_another_type_leaves_nothing_half_written(
     assert live.dump() == dump
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="lua/ops/expire.lua: PEXPIRE refuses a number over 64 bits (an `expire` of 1e17 s) once "
-    "all before it is written: the entry is acknowledged, the end is never published; check in "
-    "store/encode.py or CHECKS, and bound it in core/ending.py",
-)
-def test_an_expiry_out_of_range_leaves_nothing_half_written(live: Live, store: Store) -> None:
+@pytest.mark.parametrize("after_ms", [2**63, 2**63 - 1, 10**20])
+def test_an_expiry_out_of_range_leaves_nothing_half_written(
+    live: Live, store: Store, after_ms: int
+) -> None:
     begin(live, store)
     id = deliver(live, engine(store))
     dump = live.dump()
@@ -450,7 +430,7 @@ def test_an_expiry_out_of_range_leaves_nothing_half_written(live: Live, store: S
     item = Apply(
         jid="j",
         rev=1,
-        effects=[set_rev(2), Append("worker", "w", b"x"), Expire(10**20)],
+        effects=[set_rev(2), Append("worker", "w", b"x"), Expire(after_ms)],
         entries=entry_of(store, id),
     )
 
@@ -459,13 +439,6 @@ def test_an_expiry_out_of_range_leaves_nothing_half_written(live: Live, store: S
     assert live.dump() == dump
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="lua/ops/count.lua: HINCRBYFLOAT refuses NaN and Infinity once the job is written (the "
-    "trigger's `measures` take any float of the payload): the job exists with status 1, its first "
-    "activities were never ordered, the caller got an error, and it never ends; refuse numbers "
-    "that are not finite in core/stats.py _number, and add CHECKS",
-)
 @pytest.mark.parametrize("amount", [float("nan"), float("inf"), float("-inf")])
 def test_a_measure_that_is_not_finite_leaves_nothing_half_written(
     live: Live, store: Store, amount: float
@@ -492,9 +465,7 @@ def test_a_slot_full_of_early_signals_refuses_one_more(live: Live, store: Store)
     assert live.dump() == before
 
 
-def test_a_group_that_is_gone_is_state_lost_for_whoever_must_hold_the_entry(
-    live: Live, store: Store
-) -> None:
+def test_a_group_that_is_gone_leaves_nothing_half_written(live: Live, store: Store) -> None:
     begin(live, store)
     id = deliver(live, engine(store))
     live.do("XGROUP", "DESTROY", engine(store), GROUP_ENGINE)
@@ -502,9 +473,21 @@ def test_a_group_that_is_gone_is_state_lost_for_whoever_must_hold_the_entry(
 
     item = Apply(jid="j", rev=1, effects=everything(2), entries=entry_of(store, id, ME))
 
-    with pytest.raises(StateLost):
+    with pytest.raises(HotMeshError):
         one(live, store, item)
     assert live.dump() == dump
+
+
+@pytest.mark.parametrize("what", ["WRONGTYPE", "NOGROUP"])
+def test_what_is_no_longer_there_is_state_lost(live: Live, store: Store, what: str) -> None:
+    begin(live, store)
+    id = deliver(live, engine(store))
+    live.do("DEL", engine(store))
+    if what == "WRONGTYPE":
+        live.do("SET", engine(store), "in the way")
+
+    with pytest.raises(StateLost):
+        one(live, store, Apply(jid="j", rev=1, effects=[], entries=entry_of(store, id, ME)))
 
 
 # -- the script cache
@@ -529,7 +512,10 @@ def test_a_flush_in_the_middle_of_a_pipeline_applies_each_transition_once(
     live: Live, store: Store
 ) -> None:
     begin(live, store)
-    applies = [Apply(jid="j", rev=rev, effects=[set_rev(rev + 1), Append("worker", "w", b"x")]) for rev in range(1, 7)]
+    applies = [
+        Apply(jid="j", rev=rev, effects=[set_rev(rev + 1), Append("worker", "w", b"x")])
+        for rev in range(1, 7)
+    ]
     commands = [store._command(item) for item in applies]
     flush = ("SCRIPT", "FLUSH")
 
@@ -634,7 +620,7 @@ def test_timers_stay_when_a_key_of_another_type_is_in_the_way(
     live.do("SET", wrong, "in the way")
     dump = live.dump()
 
-    with pytest.raises(StateLost):
+    with pytest.raises(HotMeshError):
         live.run(store.pop_due(partition))
     assert live.dump() == dump
 
@@ -795,7 +781,7 @@ def test_a_dead_letter_stays_when_its_stream_has_become_something_else(
     live.do("SET", engine(store), "in the way")
     dump = live.dump()
 
-    with pytest.raises(StateLost):
+    with pytest.raises(HotMeshError):
         live.run(retry(store, letter.id))
     assert live.dump() == dump
 

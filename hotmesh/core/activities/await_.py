@@ -42,7 +42,8 @@ def enter(turn: Turn, node: Node, dad: str) -> None:
 def send(turn: Turn, node: Node, dad: str, data: Any, raw: Raw) -> None:
     """Start a child for one item of `each`."""
     topic = topic_of(turn, node, build(turn.job, node, dad))
-    _start(turn, node, dad, topic, data, raw, answer=True)
+    jid = _start(turn, node, dad, topic, data, raw, answer=True)
+    turn.set_field(f"{node.id}{dad}/k", jid.encode())  # an interrupt that descends must find it
 
 
 def _start(
@@ -54,8 +55,11 @@ def _start(
     program, job = turn.program, turn.job
     if program.graph(topic) is None:
         raise TopicNotFound(topic=topic, app_id=program.app_id, version=program.version)
-    jid = job_id_of(program, topic, data, turn.env) or derive(job.jid, node.id, dad)
+    nonce = job.meta.created_ms
+    mapped = job_id_of(program, topic, data, turn.env)
+    jid = mapped or derive(job.jid, str(nonce), node.id, dad)
     trace = turn.trace_of(node, dad)
-    start = ChildStart(jid, topic, program.version, raw, job.jid, node.id, dad, trace, answer)
+    parent = (job.jid, node.id, dad)
+    start = ChildStart(jid, topic, program.version, raw, *parent, trace, answer, nonce)
     turn.append_to_job(jid, start)
     return jid

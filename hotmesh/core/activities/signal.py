@@ -30,7 +30,7 @@ def enter(turn: Turn, node: Node, dad: str) -> None:
         raise HookNotFound(topic=topic, app_id=program.app_id, version=program.version)
     what = f"the signal of activity {node.id!r}"
     raw = encode(data, what=what, bytes_max=turn.limits.payload_bytes_max)
-    rid = derive(turn.job.jid, node.id, dad)
+    rid = derive(turn.job.jid, str(turn.job.meta.created_ms), node.id, dad)
     trace = turn.trace_of(node, dad)
     if node.plan.options.get("subtype") == "all":
         query, facets = _index(turn, node, context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,8 +20,8 @@ from hotmesh.messages import (
     Reply,
     Signal,
     Wake,
-    Work,
     Woken,
+    Work,
     decode_engine_entry,
     decode_signal,
     decode_work,
@@ -55,8 +56,6 @@ def one_graph(
 
 
 def _block(text: str, indent: int) -> list[str]:
-    import textwrap
-
     return textwrap.indent(textwrap.dedent(text).strip("\n"), " " * indent).splitlines()
 
 

@@ -103,7 +103,9 @@ def test_an_answer_to_an_activity_that_was_never_entered_changes_nothing() -> No
     run = Run(ROUTES)
     stranger = reply_to(run.work("w"), {"x": 1})
 
-    outcome = run.take(type(stranger)("j1", "fine", ",0,0,0", "1", "success", 200, stranger.data, "r"))
+    outcome = run.take(
+        type(stranger)("j1", "fine", ",0,0,0", "1", "success", 200, stranger.data, "r")
+    )
 
     assert outcome.effects == []
 
@@ -224,7 +226,10 @@ def test_a_worker_gets_its_mapped_input_and_where_it_comes_from() -> None:
     model = graph(
         """
         t: {type: trigger}
-        w: {type: worker, topic: '{t.output.data.topic}', input: {maps: {n: '{t.output.data.n}', k: 1}}}
+        w:
+          type: worker
+          topic: '{t.output.data.topic}'
+          input: {maps: {n: '{t.output.data.n}', k: 1}}
         """,
         "t: [{to: w}]",
     )

@@ -39,7 +39,9 @@ def test_a_chain_of_hooks_is_one_outcome() -> None:
 
 
 def test_a_chain_stops_where_it_must_wait() -> None:
-    run = Run(chain(3, "w: {type: worker, topic: w, input: {maps: {n: '{h2.output.data.n}'}}}"), {"n": 4})
+    run = Run(
+        chain(3, "w: {type: worker, topic: w, input: {maps: {n: '{h2.output.data.n}'}}}"), {"n": 4}
+    )
 
     assert (run.status, run.job.rev) == (1, 1)
     assert bytes(run.work("w").data) == b"\x81\xa1n\x07"
@@ -87,12 +89,6 @@ def test_continuations_in_any_order_enter_each_activity_once() -> None:
     assert len(run.entered()) == 10
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core/step.py _continue does not look at job.status: a Continue that waits in the "
-    "stream enters the activities of a job that was interrupted meanwhile (workers are called, "
-    "children start, data change after the end); return when turn.job.status <= 0",
-)
 def test_a_continuation_of_an_interrupted_job_enters_nothing() -> None:
     run = Run(chain(4), {"n": 0}, limits=Limits(steps_max=2))
     [entry] = run.pop_entries()

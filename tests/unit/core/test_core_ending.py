@@ -22,12 +22,17 @@ EDGES = "t: [{to: w}, {to: s}]"
 
 
 def with_expire(rule: str) -> str:
-    return graph("t: {type: trigger, job: {maps: {ttl: '{$self.output.data.ttl}'}}}", more=f"expire: {rule}")
+    return graph(
+        "t: {type: trigger, job: {maps: {ttl: '{$self.output.data.ttl}'}}}", more=f"expire: {rule}"
+    )
 
 
 def ended_with_expire(rule: str, data: dict[str, Any]) -> Run:
     """A job whose last transition is the answer of a worker."""
-    activities = "t: {type: trigger, job: {maps: {ttl: '{$self.output.data.ttl}'}}}\nw: {type: worker, topic: w}"
+    activities = """
+    t: {type: trigger, job: {maps: {ttl: '{$self.output.data.ttl}'}}}
+    w: {type: worker, topic: w}
+    """
     run = Run(graph(activities, "t: [{to: w}]", more=f"expire: {rule}"), data)
     run.reply(run.work("w"))
     return run
@@ -71,24 +76,12 @@ def test_a_running_job_has_no_expiry() -> None:
     assert expiry(Run(graph(WORK, EDGES))) is None
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core/ending.py _seconds builds the trigger's context without its payload, so an "
-    "`expire` that refers to it finds nothing and the default of 15 s applies; pass "
-    "output=job.outputs of the trigger (and load it: Program.loads knows nothing of expire)",
-)
 def test_expire_may_refer_to_the_payload() -> None:
     run = Run(with_expire("'{t.output.data.ttl}'"), {"ttl": 9})
 
     assert expiry(run) == 9_000
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core/ending.py _seconds: round(value * 1000) raises OverflowError or ValueError for "
-    "Infinity and NaN: no HotMeshError, so the transition is undecidable and the job never ends; "
-    "take durations.parse, and the default for what is none",
-)
 @pytest.mark.parametrize("ttl", [float("inf"), float("nan")])
 def test_an_expire_that_is_no_finite_number_does_not_stop_the_end(ttl: float) -> None:
     run = ended_with_expire("'{$job.data.ttl}'", {"ttl": ttl})
@@ -96,23 +89,12 @@ def test_an_expire_that_is_no_finite_number_does_not_stop_the_end(ttl: float) ->
     assert (run.status, run.ended()) == (0, 1)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core/ending.py _seconds has no upper bound: PEXPIRE refuses what does not fit 64 bits "
-    "after the other ops were written (lua/ops/expire.lua has no check), so the entry is "
-    "acknowledged and nobody is told of the end; bound it by durations.MS_MAX",
-)
 def test_an_expire_is_bounded() -> None:
     run = ended_with_expire("'{$job.data.ttl}'", {"ttl": 1e20})
 
     assert all(e.after_ms <= MS_MAX for e in run.outcome.effects if isinstance(e, Expire))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core/ending.py _expire_ms: a rule that fails (MappingError) makes the last transition "
-    "of the job undecidable: it never ends; fall back to the default",
-)
 def test_an_expire_whose_rule_fails_does_not_stop_the_end() -> None:
     rule = "{'@pipe': [['{$job.data.ttl}', 1, 2], ['{@string.repeat}']]}"
 
@@ -214,7 +196,11 @@ def nested_stop() -> str:
         w: [{to: stop}]
         """,
     )
-    return main + "\n" + one_graph("sub", "st: {type: trigger}\nsw: {type: worker, topic: sw}", "st: [{to: sw}]")
+    return (
+        main
+        + "\n"
+        + one_graph("sub", "st: {type: trigger}\nsw: {type: worker, topic: sw}", "st: [{to: sw}]")
+    )
 
 
 @pytest.mark.parametrize(
@@ -223,13 +209,6 @@ def nested_stop() -> str:
         False,
         pytest.param(
             True,
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="core/ending.py interrupt walks job.legs, but an interrupt activity that an "
-                "answer leads to sees only the legs that `Program.loads` names: timers and signal "
-                "registrations of other branches stay, children are not ended by `descend`; "
-                "`loads` must be None (everything) where an interrupt of the own job can follow",
-            ),
         ),
     ],
 )
@@ -268,12 +247,6 @@ def test_a_finished_dependant_expires_with_its_origin() -> None:
     assert expiry(run) == 5_000
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core/step.py Adopt: a job that has ended already takes the dependant and tells it "
-    "nothing: one with `expire: 0` is kept for ever; answer with Discard when job.status <= 0 "
-    "(and handle.py _decide when there is no such job)",
-)
 def test_a_dependant_of_a_job_that_has_ended_is_discarded_at_once() -> None:
     run = Run(graph("t: {type: trigger}", more="expire: 20"))
 
@@ -282,13 +255,10 @@ def test_a_dependant_of_a_job_that_has_ended_is_discarded_at_once() -> None:
     assert [type(e) for e in run.entries()] == [Discard]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core/step.py Discard: one that comes while the job runs is dropped, so a job with "
-    "`expire: 0` that ends after its origin is kept for ever; remember it until the end",
-)
 def test_a_dependant_that_ends_after_its_origin_expires() -> None:
-    run = Run(graph("t: {type: trigger}\nw: {type: worker, topic: w}", "t: [{to: w}]", more="expire: 0"))
+    run = Run(
+        graph("t: {type: trigger}\nw: {type: worker, topic: w}", "t: [{to: w}]", more="expire: 0")
+    )
     run.take(Discard("j1", 5_000))
 
     run.reply(run.work("w"))
@@ -326,12 +296,6 @@ def test_a_snapshot_too_large_for_a_hint_is_left_out() -> None:
     assert decode_value(hint) == ["j1", "run.done", b""]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core/ending.py interim leaves 300 bytes for the job id (up to 256) and the topic (up "
-    "to 128): a hint may be over 1,024 bytes; store/encode.py then fails its assertion, which no "
-    "caller catches: the engine's component ends, and so does the next one that reads the entry",
-)
 def test_no_hint_is_over_its_limit() -> None:
     jid, topic = "j" * 256, "p" + "o" * 119
     sizes = range(600, 740, 7)
@@ -355,13 +319,6 @@ def test_fields_come_first_and_publishing_last() -> None:
     assert Publish not in kinds[:-2]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core/legs.py emit evaluates its rule after follow() has counted the branches: a rule "
-    "that fails in leg 1 makes _run count the end of the activity twice (the status is one too "
-    "low, the job ends early); in leg 2 the error leaves advance() and the entry can never be "
-    "settled; evaluate `emit` with the other rules",
-)
 @pytest.mark.parametrize("kind", ["hook", "worker"])
 def test_an_emit_rule_that_fails_is_a_failure_of_its_activity(kind: str) -> None:
     rule = "{'@pipe': [['{$job.data.none}', 1, 2], ['{@string.repeat}']]}"

@@ -17,7 +17,11 @@ CYCLE = graph(
     """
     t: {type: trigger}
     pivot: {type: hook, cycle: true, output: {maps: {turn: 0}}}
-    w: {type: worker, topic: w, input: {maps: {turn: '{pivot.output.data.turn}'}}, job: {maps: {last: '{$self.output.data.turn}'}}}
+    w:
+      type: worker
+      topic: w
+      input: {maps: {turn: '{pivot.output.data.turn}'}}
+      job: {maps: {last: '{$self.output.data.turn}'}}
     again: {type: cycle, ancestor: pivot, input: {maps: {turn: '{w.output.data.turn}'}}}
     out: {type: hook, job: {maps: {out: '{w.output.data.turn}'}}}
     """,
@@ -149,12 +153,6 @@ def test_a_join_at_the_bound_of_steps_is_entered_once(steps_max: int) -> None:
     assert (run.status, run.entered().count("j"), run.ended()) == (0, 1, 1)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core/joins.py arrive appends the parent to leg.seen each time it comes: a parent that "
-    "answers `pending` first and whose transition has no conditions comes twice, and counts as "
-    "two; count distinct parents",
-)
 def test_a_parent_that_comes_twice_counts_once() -> None:
     run = Run(join("all"))
     run.reply(run.work("p0"), {"n": 1}, status="pending", rid="p")
@@ -288,11 +286,6 @@ def test_children_for_each_item_have_ids_of_their_own() -> None:
     assert run.status == 0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core/ending.py interrupt with `descend` ends the child of an await by leg.key, which "
-    "an await with `each` does not have: its children run on",
-)
 def test_descend_ends_the_children_of_each_item() -> None:
     run = Run(each("await", concurrency=3), items(3))
     children = {s.jid for s in run.pop_entries()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from core_run import Redeliver, Run, Wake, graph, reply_to
 from msgspec.structs import replace
 
@@ -173,13 +172,6 @@ def test_a_call_is_sent_again_for_as_long_as_its_activity_waits() -> None:
     assert outcome.effects == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core/step.py _wake: the leg of a reentrant activity (the target of a cycle) stays OPEN "
-    "after its answer, and its turn is the same, so a time limit that had been moved into the "
-    "stream before the answer took it back fails the leg a second time and takes another unit of "
-    "the status; bump leg.turn in turn.close, or mark a leg that waits for nothing",
-)
 def test_a_late_time_limit_of_the_target_of_a_cycle_changes_nothing() -> None:
     run = Run(LOOP)
     [wake] = run.timers()
@@ -192,12 +184,6 @@ def test_a_late_time_limit_of_the_target_of_a_cycle_changes_nothing() -> None:
     assert run.status == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core/step.py _redeliver: the leg of a reentrant activity stays OPEN after its answer, "
-    "so a retry's timer that fires after another attempt has answered calls the worker again, and "
-    "its answer (another rid) is applied as one more generation",
-)
 def test_a_late_retry_of_the_target_of_a_cycle_changes_nothing() -> None:
     run = Run(LOOP)
     again = Redeliver(replace(run.work("w"), attempt=1))

@@ -35,7 +35,7 @@ WAITING = graph(
 EITHER = graph(
     """
     t: {type: trigger, job: {maps: {key: '{$self.output.data.key}'}}}
-    h: {type: hook, sleep: 60, job: {maps: {n: '{$self.hook.data.n}', at: '{$self.hook.data.timestamp}'}}}
+    h: {type: hook, sleep: 60, job: {maps: {n: '{$self.hook.data.n}'}}}
     """,
     "t: [{to: h}]",
     hooks=HOOKS,
@@ -132,11 +132,6 @@ def test_a_pending_signal_delivered_again_counts_once() -> None:
     assert run.leg("h,0,0").generation == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core/step.py _woken bounces a signal whose leg is closed without looking at leg.seen: "
-    "the very signal that closed it, delivered again, is sent once more and meets the next waiter",
-)
 def test_the_signal_that_closed_a_hook_is_not_sent_on_when_it_is_delivered_again() -> None:
     run = Run(WAITING, {"key": "k"})
     fold(run.stored, telling("s.go", "k", signal({"n": 1}), 1), run.now_ms)
@@ -162,13 +157,6 @@ def test_a_signal_that_meets_a_hook_which_waits_no_more_goes_to_the_next() -> No
     assert tell.rid != woken.signal.rid  # type: ignore[union-attr]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core/signals.py bounce sends a signal back to its slot but leaves the waiter that "
-    "waits no more: a `pending` signal does not take its waiter along, so it meets the same one "
-    "again, is bounced again, and so on for ever, as fast as the engine can; add Unhear(event's "
-    "waiter) to the effects",
-)
 def test_a_pending_signal_does_not_meet_a_dead_waiter_for_ever() -> None:
     run = Run(WAITING, {"key": "k"})
     [waiter] = run.stored.waiters[("s.go", "k")]
@@ -219,12 +207,6 @@ def test_a_hook_in_a_loop_waits_again_and_ignores_the_timer_of_the_wait_before()
     assert run.data["n"] == 2
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core/step.py _wake: a hook that a cycle leads back to stays OPEN after its signal, and "
-    "leg.turn moves only when it waits again: the timer that was already in the stream when the "
-    "signal came wakes it a second time",
-)
 def test_a_timer_that_fires_with_the_signal_wakes_a_hook_in_a_loop_once() -> None:
     run = Run(LOOP, {"key": "k"})
     [wake] = run.timers()
@@ -289,12 +271,6 @@ def test_a_signal_to_another_partition_travels_as_an_entry() -> None:
     assert seen == {Tell, Send}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="core/activities/signal.py derives a signal's rid from (job id, activity, dimension): "
-    "a job id that is used again within the 10 minutes of the receipt sends nothing; derive from "
-    "the job's created_ms too",
-)
 def test_a_later_job_under_the_same_id_sends_a_signal_of_its_own() -> None:
     sender = one_graph(
         "send",

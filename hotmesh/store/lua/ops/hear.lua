@@ -1,11 +1,14 @@
 -- hear: wait for a signal, or take those that came early until one ends the wait.
--- {'hear', positions of waiters, early signals, engine stream, outbox, own partition, waiter}
+-- {'hear', positions of waiters, early signals, engine stream, outbox, own partition, waiter, position of a receipt
+--  or 0, receipt_ms}
 --@ check
 redis.call('LLEN', KEYS[op[2]])
 redis.call('LLEN', KEYS[op[3]])
 redis.call('XLEN', KEYS[op[4]])
 redis.call('XLEN', KEYS[op[5]])
 --@ run
+-- A registration that came through an outbox may come again, after it was woken or taken back.
+if op[8] > 0 and not redis.call('SET', KEYS[op[8]], '1', 'NX', 'PX', op[9]) then return end
 while true do
   local early = redis.call('LPOP', KEYS[op[3]])
   if not early then break end

@@ -1,0 +1,8 @@
+"""Paths of the chaos suite: its roles are scripts, and the fault proxy is the connection tests'."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "integration" / "connect"))
