@@ -84,10 +84,10 @@ def _sifted(graph: Layered, order: Order, least: int) -> Order:
 def _walk(graph: Layered) -> Order:
     order: Order = [[] for _ in range(max(graph.rank, default=-1) + 1)]
     seen = [False] * len(graph.rank)
-    # What nothing leads to and that leads on (the topic of a hook) joins when its target does.
-    for root in range(graph.nodes):
-        if graph.above[root] or (_has_parents(graph, root) and not seen[root]):
-            continue
+    roots = [v for v in range(graph.nodes) if not graph.above[v]]
+    # What only joins others on their way (the topic of a hook) comes along with what it leads to.
+    roots.sort(key=lambda v: bool(graph.below[v]) and not _leads_alone(graph, v))
+    for root in roots:
         stack = [root]
         while stack:
             v = stack.pop()
@@ -96,16 +96,25 @@ def _walk(graph: Layered) -> Order:
             seen[v] = True
             order[graph.rank[v]].append(v)
             stack += reversed(graph.below[v])
-            stack += (a for a in graph.above[v] if not graph.above[a] and not seen[a])
-    for v in range(len(graph.rank)):
-        if not seen[v]:
-            order[graph.rank[v]].append(v)
+            stack += _sources(graph, v) if v < graph.nodes else ()
     return order
 
 
-def _has_parents(graph: Layered, root: int) -> bool:
-    """Whether a root hangs off a vertex that something else leads to as well."""
-    return any(len(graph.above[b]) > 1 for b in graph.below[root]) and root > 0
+def _leads_alone(graph: Layered, root: int) -> bool:
+    return any(len(graph.above[_end(graph.below, b)]) == 1 for b in graph.below[root])
+
+
+def _sources(graph: Layered, vertex: int) -> list[int]:
+    """The nodes from which edges come and to which none lead."""
+    ends = (_end(graph.above, a) for a in graph.above[vertex])
+    return [a for a in ends if not graph.above[a]]
+
+
+def _end(near: list[list[int]], vertex: int) -> int:
+    """Where a chain of dummies ends; a dummy has one neighbour on either side."""
+    while len(near[vertex]) == 1:
+        vertex = near[vertex][0]
+    return vertex
 
 
 def _swept(graph: Layered, order: Order, *, down: bool) -> Order:

@@ -7,6 +7,7 @@ that fails half-way has written its first half.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, assert_never
 
@@ -29,6 +30,7 @@ from hotmesh.core import (
     Unhear,
 )
 from hotmesh.durations import MS_MAX
+from hotmesh.errors import HotMeshError
 from hotmesh.store.keys import Keys, Partition
 
 PUBLISH_BYTES_MAX = 1024
@@ -50,6 +52,13 @@ def text(data: bytes) -> Raw:
     if size < 32:
         return Raw(_SHORT[size] + data)
     return Raw(b"\xdb" + size.to_bytes(4, "big") + data)
+
+
+class EffectInvalid(HotMeshError):
+    """An effect that the server would refuse after others were written: it is never sent.
+
+    A fault of ours.
+    """
 
 
 class Command:
@@ -99,7 +108,8 @@ class Command:
                 where = keys.caller(name) if channel == "caller" else keys.published(name)
                 return ["publish", where, text(payload)]
             case Expire(after_ms=after_ms):
-                assert 0 < after_ms <= MS_MAX, "the server would refuse it after other ops"
+                if not 0 < after_ms <= MS_MAX:
+                    raise EffectInvalid(f"an expiry of {after_ms} ms is out of range")
                 return ["expire", after_ms]
             case TimerSet(entry=entry, after_ms=after_ms):
                 return ["timer", self.key(partition.timers), text(entry), after_ms, keys.wake]
@@ -145,5 +155,11 @@ class Command:
 
 
 def _decimal(value: float) -> str:
-    """A number as the server's commands read it."""
+    """A number as the server's commands read it.
+
+    Raises:
+        EffectInvalid: It is none that can be added.
+    """
+    if not math.isfinite(value):
+        raise EffectInvalid(f"{value} can't be added to statistics")
     return repr(value) if isinstance(value, float) else str(value)

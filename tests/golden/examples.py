@@ -86,6 +86,7 @@ meta = state.Meta(
     "a0",
     ",0,0",
     False,
+    1_759_999_999_000,
 )
 stats = StatsPlan(
     "{t.output.data.id}",
@@ -135,13 +136,15 @@ EXAMPLES: dict[str, Struct] = {
     "RetryRule": rule,
     "Work": work,
     "Reply": Reply("j1", "a1", ",0,0", "2", "error", 418, DATA, "rid-1", 3, TRACE),
-    "ChildStart": ChildStart("j2", "sub", "2", DATA, "j1", "a1", ",0,0", TRACE, False),
+    "ChildStart": ChildStart(
+        "j2", "sub", "2", DATA, "j1", "a1", ",0,0", TRACE, False, 1_760_000_000_000
+    ),
     "Redeliver": Redeliver(work),
     "Wake": Wake("j1", "a1", ",0,0", "2", "timeout", 4),
     "Continue": Continue("j1", "2", (("a1", ",0,0"), ("a2", ",0,1,0")), "rid-1"),
     "Signal": signal,
     "Woken": msgspec.structs.replace(woken, signal=signal),
-    "Listen": Listen("hook.x\0key-1", "2", woken, True),
+    "Listen": Listen("hook.x\0key-1", "2", woken, True, "rid-2"),
     "Send": Send("hook.x\0key-1", "2", "hook.x", "key-1", signal, 600_000),
     "SendAll": SendAll("j1", "2", "hook.x", signal, DATA, ("k:v",)),
     "Interrupt": Interrupt("j1", "2", "why", False, 411, 2_000, True, ("j0", "a0", ",0", "2")),

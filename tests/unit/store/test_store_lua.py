@@ -54,6 +54,10 @@ def functions_of(module: Path) -> set[str]:
     return {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
 
 
+# Keys of receipts are made by the script itself, as nothing else: their type needs no check.
+RECEIPTS = {"tell.lua": {"KEYS[op[6]]"}, "hear.lua": {"KEYS[op[8]]"}}
+
+
 def test_every_script_is_loaded_and_every_loaded_script_is_a_file() -> None:
     assert {f"{name}.lua" for name in SCRIPTS} == set(TOP)
 
@@ -208,7 +212,7 @@ def test_an_op_checks_every_key_that_it_writes(name: str) -> None:
     written = set(positions.findall(sections["run"]))
     checked = set(positions.findall(sections.get("check", "")))
 
-    assert written - checked <= ({"KEYS[op[6]]"} if name == "tell.lua" else set())
+    assert written - checked <= RECEIPTS.get(name, set())
 
 
 def test_apply_decides_and_checks_before_it_writes() -> None:
