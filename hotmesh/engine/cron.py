@@ -29,13 +29,14 @@ async def arm(engine: Engine, program: Program) -> None:
     """Set the timer of every graph with a `cron`; nothing for one that is set."""
     for graph in program.plan.graphs.values():
         if graph.cron:
-            await _set(
-                engine, program, graph.subscribes, graph.cron, engine.store.clock.now_ms(), None
-            )
+            await _set(engine, program, graph.subscribes, graph.cron, engine.store.clock.now_ms())
 
 
 async def fire(engine: Engine, tick: Tick, entries: Entry) -> None:
-    """Start the job of a match, then settle its entry by setting the next timer."""
+    """Start the job of a match, set the next timer, settle the entry.
+
+    A crash in between does it again, to no effect.
+    """
     program = await engine.plans.active(refresh=True)
     graph = program.graph(tick.topic)
     if program.version != tick.version or graph is None or not graph.cron:
@@ -49,15 +50,14 @@ async def fire(engine: Engine, tick: Tick, entries: Entry) -> None:
     except (PayloadInvalid, MappingError) as exc:
         log.error("cron.refused", topic=tick.topic, job=tick.jid, error=str(exc))
     after_ms = max(tick.at_ms, engine.store.clock.now_ms())
-    await _set(engine, program, tick.topic, graph.cron, after_ms, entries)
+    await _set(engine, program, tick.topic, graph.cron, after_ms)
+    await engine.store.acknowledge(entries)
 
 
-async def _set(
-    engine: Engine, program: Program, topic: str, cron: str, after_ms: int, entries: Entry | None
-) -> None:
+async def _set(engine: Engine, program: Program, topic: str, cron: str, after_ms: int) -> None:
     at_ms = next_match_ms(cron, after_ms)
     jid = f"{topic}@{datetime.fromtimestamp(at_ms / 1000, UTC):%Y%m%dT%H%M%SZ}"
     entry = encode_entry(Tick(jid, program.version, topic, at_ms))
     timer = TimerSet(entry, max(0, at_ms - engine.store.clock.now_ms()))
     # The slot of the timer is that of the job it will start, which does not exist yet: revision 0.
-    await engine.store.apply([Apply(jid=jid, rev=0, effects=[timer], entries=entries)])
+    await engine.store.apply([Apply(jid=jid, rev=0, effects=[timer])])

@@ -15,7 +15,7 @@ from hotmesh.model.activities import Cycle, Hook, Interrupt, Signal, Trigger
 from hotmesh.model.check_activity import check_activities
 from hotmesh.model.check_graph import check_names, check_structure
 from hotmesh.model.check_refs import Reader, check_rule, is_rule
-from hotmesh.model.check_values import check_code, check_expire, check_schema
+from hotmesh.model.check_values import check_code_pattern, check_expire, check_schema
 from hotmesh.model.findings import Findings, in_order
 from hotmesh.model.loader import Loaded
 from hotmesh.model.marks import Path
@@ -117,15 +117,18 @@ def _check_codes(
         return
     if isinstance(code, tuple):
         good = all(
-            [check_code(findings, c, (*path, "code", index)) for index, c in enumerate(code)]
+            [
+                check_code_pattern(findings, c, (*path, "code", index))
+                for index, c in enumerate(code)
+            ]
         )
         if not code:
             findings.error(
                 (*path, "code"), "is empty, so this is never followed; list the codes", key=True
             )
     else:
-        good = check_code(findings, code, (*path, "code"))
-    if good and code != () and 200 not in conditions.codes and _has_no_code(view, origin):
+        good = check_code_pattern(findings, code, (*path, "code"))
+    if good and code != () and not conditions.takes_success and _has_no_code(view, origin):
         kind = type(view.graph.activities[origin]).__name__.lower()
         findings.warn(
             (*path, "code"),

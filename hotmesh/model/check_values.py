@@ -5,6 +5,7 @@ Each function notes what is wrong with one value.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from hotmesh.durations import parse as parse_duration
@@ -18,6 +19,8 @@ from hotmesh.model.types import TABLE_RETRIES_MAX, RetryPolicy, is_retry_table
 
 CODE_MIN, CODE_MAX = 100, 999
 _SCHEMA_FAULT_MAX = 300
+
+CODE_PATTERN = re.compile(r"(?=.*\*)[1-9*][0-9*]{2}", re.ASCII)
 
 
 def check_flag(scope: Scope, reader: Reader, value: Any, path: Path) -> None:
@@ -92,6 +95,15 @@ def check_code(findings: Findings, value: Any, path: Path) -> bool:
         findings.error(path, f"a code is a number from {CODE_MIN} to {CODE_MAX}, not {value!r:.60}")
         return False
     return True
+
+
+def check_code_pattern(findings: Findings, value: Any, path: Path) -> bool:
+    """A code of a transition: a literal one, or three characters of which some are `*`: any
+    digit.
+    """
+    if isinstance(value, str) and CODE_PATTERN.fullmatch(value):
+        return True
+    return check_code(findings, value, path)
 
 
 def check_retry(findings: Findings, retry: Any, path: Path) -> None:

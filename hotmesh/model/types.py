@@ -31,7 +31,8 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """When a transition is followed.
 
     Attributes:
-        code: The code, or a list of codes, that the activity must have ended with. Absent: 200.
+        code: The code, or a list of codes, that the activity must have ended with; a `*` in
+            one is any digit, as in `5**`. Absent: 200.
         gate: Whether all matches must hold (`and`) or one is enough (`or`).
         match: What is compared.
     """
@@ -41,11 +42,12 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     match: tuple[Match, ...] | None = None
 
     @property
-    def codes(self) -> tuple[int, ...]:
-        """The codes as numbers."""
+    def takes_success(self) -> bool:
+        """Whether an activity that ended with code 200 satisfies `code`."""
         if self.code is None:
-            return (CODE_DEFAULT,)
-        return tuple(int(c) for c in (self.code if isinstance(self.code, tuple) else (self.code,)))
+            return True
+        codes = self.code if isinstance(self.code, tuple) else (self.code,)
+        return any(all(a in ("*", b) for a, b in zip(str(c), "200", strict=True)) for c in codes)
 
 
 class Transition(Struct, frozen=True, forbid_unknown_fields=True):

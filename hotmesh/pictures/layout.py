@@ -190,12 +190,20 @@ class _Plane:
         self.leads, self.led = {c[0] for c in firm}, {c[-1] for c in firm}
         order = ordered(self.graph)
         gap = NODE_GAP_TURNED if turned else NODE_GAP
-        self.x = placed(self.graph, order, [s.width for s in spans], gap)
+        self.x = placed(self.graph, order, self._widths(), gap)
         self.tops, self.heights = self._rows(order)
         self.width = max((x + s.width / 2 for x, s in zip(self.x, spans, strict=True)), default=0.0)
         if any(link.source == link.target for link in links):
             self.width += LOOP
         self.height = self.tops[-1] + self.heights[-1] if order else 0.0
+
+    def _widths(self) -> list[float]:
+        """The room of each vertex: a node has that of the label above it, to stand right below."""
+        widths = [span.width for span in self.spans]
+        for chain, label in zip(self.graph.chains, self.graph.labels, strict=True):
+            if label >= 0 and chain[-2:-1] == [label] and len(self.graph.above[chain[-1]]) == 1:
+                widths[chain[-1]] = max(widths[chain[-1]], widths[label])
+        return widths
 
     def _rows(self, order: list[list[int]]) -> tuple[list[float], list[float]]:
         """The upper edge and the height of each layer."""

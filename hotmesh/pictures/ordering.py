@@ -101,18 +101,19 @@ def _walk(graph: Layered) -> Order:
 
 
 def _leads_alone(graph: Layered, root: int) -> bool:
-    return any(len(graph.above[_end(graph.below, b)]) == 1 for b in graph.below[root])
+    ends = (_end(graph, graph.below, b) for b in graph.below[root])
+    return any(len(graph.above[end]) == 1 for end in ends)
 
 
 def _sources(graph: Layered, vertex: int) -> list[int]:
-    """The nodes from which edges come and to which none lead."""
-    ends = (_end(graph.above, a) for a in graph.above[vertex])
-    return [a for a in ends if not graph.above[a]]
+    """The nodes that lead to a vertex and to which none lead."""
+    ends = (_end(graph, graph.above, a) for a in graph.above[vertex])
+    return [end for end in ends if not graph.above[end]]
 
 
-def _end(near: list[list[int]], vertex: int) -> int:
-    """Where a chain of dummies ends; a dummy has one neighbour on either side."""
-    while len(near[vertex]) == 1:
+def _end(graph: Layered, near: list[list[int]], vertex: int) -> int:
+    """The node at the end of a chain of dummies, each of which has one neighbour on either side."""
+    while vertex >= graph.nodes:
         vertex = near[vertex][0]
     return vertex
 

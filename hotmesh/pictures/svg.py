@@ -24,7 +24,7 @@ from hotmesh.pictures.style import (
     text,
     title,
 )
-from hotmesh.pictures.words import BOLD, clip, width, wrap
+from hotmesh.pictures.words import BOLD, balance, clip, width
 
 Facing: TypeAlias = Literal["auto", "down", "right"]
 
@@ -76,7 +76,7 @@ class _Drawing(Struct, frozen=True):
 def _drawn(graph: Graph, direction: Facing) -> _Drawing:
     faces = {node.id: face_of(node) for node in graph.nodes}
     edges = graph.drawn_edges
-    labels = tuple(wrap(e.label, EDGE_ROOM, DETAIL_SIZE, lines_max=EDGE_LINES) for e in edges)
+    labels = tuple(balance(e.label, EDGE_ROOM, DETAIL_SIZE, lines_max=EDGE_LINES) for e in edges)
     links = [
         Link(
             source=e.source,

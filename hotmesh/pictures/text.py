@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import reduce
-from typing import TypeAlias
+from collections.abc import Iterable, Sequence
 
-from hotmesh.pictures.graph import Edge, Graph, LegLike, Node
+from hotmesh.pictures.graph import Graph, LegLike
 from hotmesh.pictures.scale import Scale, duration_text
 from hotmesh.pictures.timeline import Bar, chart_of
+from hotmesh.pictures.tree import Tree
 from hotmesh.pictures.words import clean, columns, fit
 
 WIDTH = 80
-LABEL_MAX = 36
-"""Columns of a condition."""
-
 NAME_MAX, STATE, TIME = 22, 13, 11
 """Columns of a timeline's table."""
 FOLD, TICK_ROOM = 5, 9
@@ -32,139 +28,9 @@ def graph_text(graphs: Graph | Sequence[Graph], *, width: int = WIDTH) -> str:
         lines = [fit(clean(graph.title), width)]
         if graph.about:
             lines.append(fit(clean(" · ".join(graph.about)), width))
-        lines += ["", *_Tree(graph, width).lines()]
+        lines += ["", *Tree(graph, width).lines()]
         blocks.append("\n".join(line.rstrip() for line in lines))
     return "\n\n".join(blocks) + "\n"
-
-
-_Step: TypeAlias = tuple[str, str, str, Edge | None]
-"""A line to come: what stands before it, its mark, the node, the edge that leads there."""
-
-
-class _Tree:
-    """One graph, walked by its dominators: below each node what only it leads to."""
-
-    def __init__(self, graph: Graph, width: int) -> None:
-        self.width = width
-        self.nodes = {n.id: n for n in graph.nodes if n.kind not in ("topic", "graph")}
-        self.beside = {n.id: n for n in graph.nodes if n.id not in self.nodes}
-        edges = graph.drawn_edges
-        self.other = [e for e in edges if e.kind != "flow"]
-        self.out: dict[str, list[Edge]] = {name: [] for name in self.nodes}
-        for edge in edges:
-            if edge.kind == "flow" and edge.source in self.out and edge.target in self.out:
-                self.out[edge.source].append(edge)
-        self.back: set[int] = set()
-        self.order = self._walk()
-        self.above = self._dominators()
-
-    def _walk(self) -> list[str]:
-        """A topological order; what closes a circle goes into `back`."""
-        order: list[str] = []
-        state = dict.fromkeys(self.nodes, 0)  # 1: on the way, 2: left
-        led = {e.target for edges in self.out.values() for e in edges}
-        for root in sorted(self.nodes, key=lambda name: name in led):
-            if state[root]:
-                continue
-            state[root] = 1
-            stack = [(root, iter(self.out[root]))]
-            while stack:
-                name, rest = stack[-1]
-                edge = next(rest, None)
-                if edge is None:
-                    state[name] = 2
-                    order.append(name)
-                    stack.pop()
-                elif state[edge.target] == 1:
-                    self.back.add(id(edge))
-                elif not state[edge.target]:
-                    state[edge.target] = 1
-                    stack.append((edge.target, iter(self.out[edge.target])))
-        return order[::-1]
-
-    def _dominators(self) -> dict[str, str]:
-        """For each node the last one that all ways to it have in common, "" for none."""
-        parents: dict[str, list[str]] = {name: [] for name in self.nodes}
-        for edges in self.out.values():
-            for edge in edges:
-                if id(edge) not in self.back:
-                    parents[edge.target].append(edge.source)
-        place = {name: i for i, name in enumerate(self.order)} | {"": -1}
-        above: dict[str, str] = {}
-
-        def shared(one: str, other: str) -> str:
-            while one != other:
-                if place[one] > place[other]:
-                    one = above[one]
-                else:
-                    other = above[other]
-            return one
-
-        for name in self.order:
-            above[name] = reduce(shared, parents[name]) if parents[name] else ""
-        self.joins = {name for name, found in parents.items() if len(found) > 1}
-        return above
-
-    def lines(self) -> Iterator[str]:
-        below: dict[str, list[str]] = {"": []}
-        for name in self.order:
-            below.setdefault(self.above[name], []).append(name)
-        roots = [name for name in below[""] if name not in self.joins]
-        later = [name for name in below[""] if name in self.joins]
-        # What is too deep for the terminal starts again at the margin, after the rest.
-        while roots or later:
-            stack: list[_Step] = [("", "", name, None) for name in reversed(roots or later)]
-            roots, later = [], later if roots else []
-            while stack:
-                prefix, mark, name, edge = stack.pop()
-                node = self.nodes.get(name)
-                if node is None or columns(prefix) > self.width // 2:
-                    if node is not None:
-                        roots.append(name)
-                        name = f"⋯ {clean(node.label)}, further down"
-                    yield self._line(prefix, mark, edge, name)
-                    continue
-                yield self._line(prefix, mark, edge, self._words(node))
-                inner = prefix + {"├─ ": "│  ", "└─ ": "   "}.get(mark, "")
-                stack += reversed(list(self._following(name, inner, below.get(name, []))))
-
-    def _following(self, name: str, prefix: str, below: list[str]) -> Iterator[_Step]:
-        edges = self.out[name]
-        for index, edge in enumerate(edges):
-            target = edge.target
-            last = index == len(edges) - 1
-            mark = "├─ " if not last else "└─ " if index else "↓ "
-            if id(edge) in self.back or target in self.joins:
-                label = clean(self.nodes[target].label)
-                arrow = "↑" if id(edge) in self.back else "→"
-                # Not the id of a node: what only names one has no subtree.
-                yield prefix, "" if mark == "↓ " else mark, f"\0{arrow} {label}", edge
-            else:
-                yield prefix, mark, target, edge
-        for target in below:
-            if target in self.joins:
-                yield prefix, "● ", target, None
-
-    def _line(self, prefix: str, mark: str, edge: Edge | None, words: str) -> str:
-        label = f"[{fit(clean(edge.label), LABEL_MAX)}] " if edge is not None and edge.label else ""
-        words = words.removeprefix("\0")
-        taken = "  (not taken)" if edge is not None and edge.taken is False else ""
-        return fit(f"{prefix}{mark}{label}{words}{taken}", self.width)
-
-    def _words(self, node: Node) -> str:
-        about = " ".join((node.kind, *node.details[:1]))
-        parts = [f"{node.label} · {about}", *node.details[1:]]
-        for edge in self.other:
-            if edge.target == node.id and edge.source in self.beside:
-                parts.append(f"woken by {self.beside[edge.source].label}")
-            elif edge.source == node.id and edge.kind == "signal":
-                target = self.beside.get(edge.target) or self.nodes[edge.target]
-                parts.append(f"{edge.label} in {target.label}" if edge.label else target.label)
-        said = ", ".join(parts)
-        state = "not reached" if node.state == "idle" else node.state
-        if found := ", ".join(part for part in (state, node.note) if part):
-            said += f" — {found}"
-        return clean(said)
 
 
 def timeline_text(legs: Iterable[LegLike], *, width: int = WIDTH, now_ms: int | None = None) -> str:

@@ -114,6 +114,18 @@ def wrap(text: str, room: float, size: float, *, lines_max: int) -> tuple[str, .
     return (*lines, clip(text, room, size)) if text else tuple(lines)
 
 
+def balance(text: str, room: float, size: float, *, lines_max: int) -> tuple[str, ...]:
+    """`wrap` in as many lines, but of about the same length: no single word in the last one."""
+    lines = wrap(text, room, size, lines_max=lines_max)
+    if len(lines) > 1 and not lines[-1].endswith(ELLIPSIS):
+        while (room := room * 0.95) > size:
+            tighter = wrap(text, room, size, lines_max=lines_max)
+            if len(tighter) > len(lines) or tighter[-1].endswith(ELLIPSIS):
+                break
+            lines = tighter
+    return lines
+
+
 def _break(text: str, room: float, size: float) -> int:
     """Where the first line ends: after a separator, or within a word that is longer than a line."""
     used, best, end = 0.0, 0, 0

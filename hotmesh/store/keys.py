@@ -1,8 +1,8 @@
 """Every key and channel name, made here and nowhere else.
 
-`hm:<app>` is what all partitions share; `hm:{<app>/<p>}:…` lies in partition p, and the braces put
-all of it in one slot. Job ids are percent-encoded and app ids and topics are checked, so nothing
-that a user names can move a slot or meet a glob.
+`hm:{<app>}` is what all partitions share; `hm:{<app>/<p>}:…` lies in partition p, and the braces
+put all of it in one slot. Job ids are percent-encoded and app ids and topics are checked, so
+nothing that a user names can move a slot or meet a glob.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Keys:
 
     def __init__(self, namespace: str, app_id: str, partitions: int = 1) -> None:
         self.namespace, self.app_id = namespace, app_id
-        self.app = f"{namespace}:{app_id}"
+        self.app = f"{namespace}:{{{app_id}}}"
         self.plans = f"{self.app}:plans"
         self.members = f"{self.app}:members"
         self.fleet = f"{self.app}:fleet"

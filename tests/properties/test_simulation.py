@@ -19,7 +19,8 @@ from strategies import EXAMPLES, KINDS, Part, Scenario, profile, scenarios, seed
 pytestmark = pytest.mark.timeout(3_600 if EXAMPLES else 120)
 
 # Signals have a property of their own below: a repeated delivery sends one again.
-# A signal for a job that was interrupted waits in its slot until it is forgotten: that is no left-over.
+# A signal for a job that was interrupted waits in its slot until it is forgotten: that is no
+# left-over.
 STOPPED_KINDS = tuple(k for k in KINDS if k != "wait")
 
 SHAPES = {

@@ -382,17 +382,11 @@ def test_the_innermost_validate_decides() -> None:
     assert not validates(app, app.graphs[1], app.graphs[1].activities["t"])
 
 
-def test_codes_of_a_condition_are_numbers() -> None:
-    text = TEXT.replace(
-        "- to: wait\n      hooks", "- {to: wait, conditions: {code: ['404', 422]}}\n      hooks"
-    )
-    conditions = load(text).app.graphs[0].transitions["t"][0].conditions
-    rule = load(TEXT).app.graphs[0].hooks["demo.go.on"][0]
-
-    assert conditions is not None
-    assert conditions.codes == (404, 422)
-    assert rule.conditions.codes == (200,)
-    assert rule.match.actual == "{$self.hook.data.id}"
+def test_a_condition_knows_whether_success_satisfies_it() -> None:
+    assert Conditions().takes_success
+    assert Conditions(code=(422, "2**")).takes_success
+    assert not Conditions(code="5**").takes_success
+    assert not Conditions(code=503).takes_success
 
 
 # -- what a graph may be

@@ -21,7 +21,8 @@ from picture_samples import (
     overlaps,
 )
 
-from hotmesh.pictures import Graph, graph_mermaid, graph_svg, graph_text
+from hotmesh.compiler import compile_model
+from hotmesh.pictures import Edge, Graph, from_plan, graph_mermaid, graph_svg, graph_text
 from hotmesh.pictures.style import DETAIL_SIZE, LABEL_SIZE
 from hotmesh.pictures.words import BOLD, columns, width
 
@@ -175,6 +176,61 @@ def test_awaits_signals_and_interrupts_lead_to_the_box_of_the_other_graph() -> N
     assert {e.kind for e in child.values()} == {"flow", "call"}
     assert signal["turn", "graph:lock.hold"].label == "wakes wait"
     assert any(e.kind == "call" and e.label == "ends" for e in end.values())
+
+
+WAREHOUSE = """
+app:
+  id: warehouse
+  version: '2'
+  graphs:
+    - subscribes: order.received
+      expire: 1 day
+      activities:
+        order: {type: trigger, emit: true}
+        quote:
+          type: worker
+          topic: '{order.output.data.carrier}'
+          each: '{order.output.data.items}'
+          concurrency: 5
+          retry: {'503': [3], '429': [1]}
+          timeout: 30
+        fast: {type: worker, topic: ship.fast}
+        first: {type: hook, join: any, sleep: '{order.output.data.pause}'}
+        log: {type: await, topic: log.write, await: false}
+        tell: {type: signal, subtype: one, topic: pay.done, signal: {maps: {id: x}}}
+        giveup: {type: interrupt, code: 402}
+        other: {type: interrupt, topic: log.write, target: x1, descend: true, throw: false}
+      transitions:
+        order: [{to: quote}, {to: log}]
+        quote: [{to: fast}, {to: first, conditions: {code: 202}}, {to: giveup, conditions: {code: 402}}]
+        fast: [{to: first}]
+        first: [{to: tell}]
+        log: [{to: other}]
+      hooks:
+        pay.done:
+          - {to: first, conditions: {match: [{expected: a, actual: '{$self.hook.data.a}'}]}}
+    - subscribes: log.write
+      activities: {line: {type: trigger}}
+"""
+
+
+def test_every_option_that_changes_the_course_is_told() -> None:
+    graph, _ = from_plan(compile_model(WAREHOUSE).plan)
+
+    told = {n.id: n.details for n in graph.nodes}
+    assert graph.about[1:] == ("kept 1 d",)
+    assert told["order"] == ("order.received", "emits")
+    assert told["quote"] == (
+        "order.carrier",
+        "each of order.items, 5 at a time",
+        "timeout 30 s",
+        "up to 4 attempts after 429, 503",
+    )
+    assert told["first"] == ("waits for any of 2", "sleeps order.pause")
+    assert told["log"] == ("log.write", "does not wait")
+    assert told["giveup"] == ("ends this job", "with code 402")
+    assert told["other"] == ("ends x1", "without an error", "and its children")
+    assert Edge(source="tell", target="first", kind="signal") in graph.edges
 
 
 def test_a_wide_graph_is_turned_on_its_side() -> None:
