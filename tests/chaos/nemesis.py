@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 from proxy import Proxy
 
 if TYPE_CHECKING:
-    from orchestrator import Process, World
+    from orchestrator import World
 
 ENGINES, WORKERS, FUSED = ("engine-1", "engine-2"), ("worker-1", "worker-2"), ("fused-1",)
 ROLES = (*ENGINES, *WORKERS, *FUSED)
 CLIENT = "client"
-UP_WITHIN_S = 2.0
 
 TARGETS: dict[str, Sequence[str]] = {
     "kill_engine": ENGINES,
@@ -147,32 +146,27 @@ class Nemesis:
 
     # -- processes
 
-    async def _up(self, target: str) -> Process:
-        """The role, once it runs: another fault may have it down."""
-        role = self._world.roles[target]
-        deadline = time.monotonic() + UP_WITHIN_S
-        while time.monotonic() < deadline and not role.alive:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-        return role
-
     async def _kill(self, fault: Fault) -> tuple[bool, str]:
-        role = await self._up(fault.target)
-        pid = role.pid
-        bit = role.alive and self._world.in_flight > 0
-        await role.kill()
-        held = await self._world.held_by(pid)
-        await asyncio.sleep(fault.lasts_s)
-        role.spawn()
+        role = self._world.roles[fault.target]
+        async with role.lock:  # one fault of a process at a time
+            pid = role.pid
+            bit = role.alive and self._world.in_flight > 0
+            await role.kill()
+            held = await self._world.held_by(pid)
+            await asyncio.sleep(fault.lasts_s)
+            role.spawn()
         return bit, f"pid {pid} held {held} entries"
 
     async def _stop(self, fault: Fault) -> tuple[bool, str]:
-        role = await self._up(fault.target)
-        pid = role.pid
-        if not role.signal(pid, signal.SIGSTOP):
-            return False, "was dead"
-        held = await self._world.held_by(pid)
-        await asyncio.sleep(fault.lasts_s)
-        bit = role.signal(pid, signal.SIGCONT) and self._world.in_flight > 0
+        role = self._world.roles[fault.target]
+        async with role.lock:
+            pid = role.pid
+            if not role.signal(pid, signal.SIGSTOP):
+                return False, "was dead"
+            bit = self._world.in_flight > 0
+            held = await self._world.held_by(pid)
+            await asyncio.sleep(fault.lasts_s)
+            bit = role.signal(pid, signal.SIGCONT) and bit
         return bit, f"pid {pid} held {held} entries"
 
     # -- the network

@@ -60,7 +60,7 @@ def verdict(world: World, violations: list[str]) -> None:
 
 @pytest.mark.timeout(170)
 async def test_nothing_is_lost_and_nothing_is_done_twice(seed: int, tmp_path: Path) -> None:
-    async with World(tmp_path).running() as world:
+    async with World(tmp_path, partitions=1 + seed % 2).running() as world:
         began = time.monotonic()
         calm, _ = await world.run(Phase(make_jobs(seed, CALM_JOBS, CALM_S, name="calm")))
         report(world, calm, [], time.monotonic() - began)
@@ -90,12 +90,10 @@ async def test_several_partitions_with_several_engines(seed: int, tmp_path: Path
     async with World(tmp_path, partitions=2).running() as world:
         began = time.monotonic()
         jobs = make_jobs(seed, 120, 5.0, name="parts", shapes=("signal", "nest", "pend"))
-        faults = schedule(seed, 4, 4.0, kinds=("kill_engine", "kill_fused"))
-        record, done = await world.run(Phase(jobs, faults, drain_s=5))
+        faults = schedule(seed, 6, 5.0, kinds=("kill_engine", "kill_fused", "cut", "kill_normal"))
+        record, done = await world.run(Phase(jobs, faults, drain_s=8))
         report(world, record, done, time.monotonic() - began)
-        violations = check(record)
-        print(f"{len(violations)} violations, such as:", *violations[:3], sep="\n  ")
-        assert not violations
+        verdict(world, check(record))
 
 
 @pytest.mark.timeout(60)

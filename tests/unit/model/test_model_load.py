@@ -13,7 +13,17 @@ import msgspec
 import pytest
 
 from hotmesh.errors import Finding, ModelInvalid
-from hotmesh.model import Cycle, Hook, Loaded, Trigger, Worker, load, retry_rules, validates
+from hotmesh.model import (
+    Conditions,
+    Cycle,
+    Hook,
+    Loaded,
+    Trigger,
+    Worker,
+    load,
+    retry_rules,
+    validates,
+)
 from hotmesh.model.compose import BYTES_MAX, compose
 
 TEXT = """\
