@@ -14,6 +14,7 @@ A second signal skips to the close.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -105,6 +106,18 @@ class Host:
             await asyncio.wait(tasks)
 
 
+def settle_memory() -> None:
+    """Once all is loaded: keep the garbage collector away from what will never be garbage.
+
+    Its full collections walk every module and model that a process has loaded, tens of
+    milliseconds each time, and find nothing. For a program that owns its process; a library leaves
+    the collector alone.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 100)
+
+
 class Signals:
     """SIGTERM and SIGINT as events, for a program that owns its process."""
 
@@ -132,6 +145,7 @@ async def serve(host: Host) -> int:
     The first SIGTERM or SIGINT drains, a second one stops at once.
     """
     assert host.failed is not None, "serve() takes a host that has been started"
+    settle_memory()
     with Signals() as signals:
         first: asyncio.Future[Any] = asyncio.create_task(signals.first.wait())
         await asyncio.wait([first, host.failed], return_when=asyncio.FIRST_COMPLETED)

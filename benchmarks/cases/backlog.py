@@ -77,8 +77,8 @@ def _figures(rounds: Rounds, kind: str, levels: tuple[int, ...]) -> list[Figure]
             ]
             for side in ("ours", "bare")
         )
-        name, unit = f"{level:,} {kind}: CPU server + engine", f"× that of {least:,}"
-        figures.append(paired(name, unit, mine, theirs, Goal(GROWTH_MAX, "at most")))
+        goal = Goal(GROWTH_MAX, "at most")
+        figures.append(paired(f"{level:,} {kind}: the CPU grows", "×", mine, theirs, goal))
     mine, theirs = ([s.rate for s in rounds[f"{side} {most}"]] for side in ("ours", "bare"))
     return [*figures, paired(f"{most:,} {kind}: throughput", "jobs/s", mine, theirs)]
 

@@ -218,6 +218,11 @@ class Node:
         return tuple(self.program.node(n) for n in names)
 
     @cached_property
+    def reads_job(self) -> bool:
+        """Whether any rule reads `$job`."""
+        return any(r[0] == "$job" for r in self.reads)
+
+    @cached_property
     def reads_metadata(self) -> bool:
         """Whether any rule reads metadata, which is otherwise not built."""
         return any("metadata" in r[:3] for r in self.reads) or any(

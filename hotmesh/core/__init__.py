@@ -20,7 +20,7 @@ from hotmesh.core.effects import (
 from hotmesh.core.events import Event, Start
 from hotmesh.core.outcome import Note, Outcome
 from hotmesh.core.start import job_id_of
-from hotmesh.core.state import Job, Meta, decode_job
+from hotmesh.core.state import Job, Meta, decode_job, decode_record
 from hotmesh.core.step import advance, answer_interrupt, begin, orphan, refuse, scrub
 from hotmesh.core.turn import Limits
 
@@ -50,6 +50,7 @@ __all__ = [
     "answer_interrupt",
     "begin",
     "decode_job",
+    "decode_record",
     "fold",
     "job_id_of",
     "orphan",

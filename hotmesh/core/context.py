@@ -60,7 +60,9 @@ def build(
         context, me = copy.deepcopy((context, me))
     context[node.id] = context["$self"] = me
     context["$app"] = {"settings": node.program.settings}
-    context["$job"] = context
+    if node.reads_job or also:
+        # Not the context itself: a cycle could be freed by the garbage collector alone.
+        context["$job"] = dict(context)
     return context
 
 

@@ -101,5 +101,5 @@ def enter(turn: Turn, node: Node, start: Start) -> None:
 def _payload_context(node: Node, data: Any) -> dict[str, Any]:
     me = {"input": {"data": data}, "output": {"data": data}}
     context: dict[str, Any] = {"data": {}, "metadata": {}, node.id: me, "$self": me}
-    context["$job"] = context
+    context["$job"] = dict(context)
     return context

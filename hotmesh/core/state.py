@@ -11,7 +11,7 @@ hook data An activity id holds no comma and no slash, so a name can be split aga
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -148,45 +148,59 @@ HEAD = (REV, STATUS, META, DATA, ERROR, UPDATED, DEPENDANTS, JOINS, DISCARD)
 """Fields that every load asks for."""
 
 
-def decode_job(jid: str, fields: Mapping[str, bytes]) -> Job | None:
-    """The job that these fields hold, or None when there is none."""
-    meta = fields.get(META)
-    if meta is None:
+def decode_job(
+    jid: str, head: Sequence[bytes | None], fields: Iterable[tuple[str, bytes | None]]
+) -> Job | None:
+    """The job that a record holds, or None when there is none.
+
+    Args:
+        head: The fields of HEAD, in its order; what follows them is not looked at.
+        fields: Others by name; None for one that is not there.
+    """
+    rev, status, meta, data, error, updated, dependants, joins, discard = head[: len(HEAD)]
+    if meta is None or rev is None or status is None:
         return None
     job = Job(jid, _decode_meta(meta))
-    job.exists = True
-    for name, value in fields.items():
-        if name == META:
-            continue
-        if name == STATUS:
-            job.status = int(value)
-        elif name == REV:
-            job.rev = int(value)
-        elif name == DATA:
-            job.data = decode_value(value)
-        elif name == ERROR:
-            job.error = decode_value(value)
-        elif name == DEPENDANTS:
-            job.dependants = decode_value(value)
-        elif name == UPDATED:
-            job.updated_ms = int(value)
-        elif name.endswith("/o"):
-            job.outputs[name[:-2]] = decode_value(value)
-        elif name.endswith("/h"):
-            job.hooks[name[:-2]] = decode_value(value)
-        elif name.endswith("/r"):
-            job.results[name[:-2]] = decode_value(value)
-        elif name.endswith("/i"):
-            job.inputs[name[:-2]] = value
-        elif name.endswith("/k"):
-            job.children[name[:-2]] = value.decode()
-        elif name == DISCARD:
-            job.discard_ms = int(value)
-        elif name == JOINS:
-            job.joining = decode_value(value)
-        elif "," in name:
-            job.legs[name] = _decode_leg(value)
+    job.exists, job.rev, job.status = True, int(rev), int(status)
+    if data is not None:
+        job.data = decode_value(data)
+    if updated is not None:
+        job.updated_ms = int(updated)
+    if error is not None:
+        job.error = decode_value(error)
+    if dependants is not None:
+        job.dependants = decode_value(dependants)
+    if joins is not None:
+        job.joining = decode_value(joins)
+    if discard is not None:
+        job.discard_ms = int(discard)
+    for name, value in fields:
+        if value is not None:
+            _put(job, name, value)
     return job
+
+
+def decode_record(jid: str, fields: Mapping[str, bytes]) -> Job | None:
+    """The same from a whole record."""
+    return decode_job(jid, [fields.get(n) for n in HEAD], fields.items())
+
+
+def _put(job: Job, name: str, value: bytes) -> None:
+    if name[-2:-1] != "/":
+        if "," in name:
+            job.legs[name] = _decode_leg(value)
+        return
+    owner, kind = name[:-2], name[-1]
+    if kind == "o":
+        job.outputs[owner] = decode_value(value)
+    elif kind == "h":
+        job.hooks[owner] = decode_value(value)
+    elif kind == "r":
+        job.results[owner] = decode_value(value)
+    elif kind == "i":
+        job.inputs[owner] = value
+    elif kind == "k":
+        job.children[owner] = value.decode()
 
 
 def split_leg(name: str) -> tuple[str, str]:

@@ -90,23 +90,35 @@ class Command:
         return ("EVALSHA", sha, len(self.keys), *self.keys, packed)
 
     def _op(self, keys: Keys, partition: Partition, effect: Effect) -> list[Any]:
+        # By exact type, the common ones first: this runs several times per transition.
+        kind = type(effect)
+        if kind is FieldsSet:
+            op: list[Any] = ["set"]
+            for name, value in effect.fields.items():  # type: ignore[union-attr]
+                op.append(name)
+                op.append(text(value))
+            return op
+        if kind is Append:
+            return self._append_op(partition, effect)  # type: ignore[arg-type]
+        if kind is Publish:
+            return self._publish_op(keys, effect)  # type: ignore[arg-type]
+        return self._rarer_op(keys, partition, effect)
+
+    def _append_op(self, partition: Partition, effect: Append) -> list[Any]:
+        if effect.stream == "engine":
+            return ["append", self.key(partition.engine), text(effect.payload)]
+        if effect.stream == "worker":
+            return ["append", self.key(partition.worker(effect.name)), text(effect.payload)]
+        return ["forward", self.key(partition.outbox), effect.name, text(effect.payload)]
+
+    def _publish_op(self, keys: Keys, effect: Publish) -> list[Any]:
+        assert len(effect.payload) <= PUBLISH_BYTES_MAX, "pub/sub carries hints only"
+        is_caller = effect.channel == "caller"
+        where = keys.caller(effect.name) if is_caller else keys.published(effect.name)
+        return ["publish", where, text(effect.payload)]
+
+    def _rarer_op(self, keys: Keys, partition: Partition, effect: Effect) -> list[Any]:
         match effect:
-            case FieldsSet(fields=fields):
-                op: list[Any] = ["set"]
-                for name, value in fields.items():
-                    op.append(name)
-                    op.append(text(value))
-                return op
-            case Append(stream="engine", payload=payload):
-                return ["append", self.key(partition.engine), text(payload)]
-            case Append(stream="worker", name=topic, payload=payload):
-                return ["append", self.key(partition.worker(topic)), text(payload)]
-            case Append(name=there, payload=payload):
-                return ["forward", self.key(partition.outbox), there, text(payload)]
-            case Publish(channel=channel, name=name, payload=payload):
-                assert len(payload) <= PUBLISH_BYTES_MAX, "pub/sub carries hints only"
-                where = keys.caller(name) if channel == "caller" else keys.published(name)
-                return ["publish", where, text(payload)]
             case Expire(after_ms=after_ms):
                 if not 0 < after_ms <= MS_MAX:
                     raise EffectInvalid(f"an expiry of {after_ms} ms is out of range")
@@ -123,6 +135,8 @@ class Command:
                 return self._signal_op(partition, effect)
             case Count():
                 return self._count_op(partition, effect)
+            case FieldsSet() | Append() | Publish():
+                raise AssertionError("handled above")
             case _:
                 assert_never(effect)
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from hotmesh.connect import Commands, ReplyError, Transport
-from hotmesh.core import Append, Effect, Job, decode_job
+from hotmesh.core import Append, Effect, Job, decode_job, decode_record
 from hotmesh.core.state import HEAD, REQUEST
 from hotmesh.errors import HotMeshError, Overloaded, ServerUnavailable, StateLost
 from hotmesh.log import get_logger
@@ -46,6 +46,9 @@ class Verdict(IntEnum):
     VERSION = 4
     OVERLOADED = 5
     LOST = 6
+
+
+_VERDICTS = {int(v): v for v in Verdict}
 
 
 class Entry(Struct, frozen=True):
@@ -160,11 +163,10 @@ class Store:
         jobs: list[Job | None] = []
         for (jid, names), reply in zip(wanted, replies[1:], strict=True):
             if names is None:
-                fields = {reply[i].decode(): reply[i + 1] for i in range(0, len(reply), 2)}
+                record = {reply[i].decode(): reply[i + 1] for i in range(0, len(reply), 2)}
+                jobs.append(decode_record(jid, record))
             else:
-                asked = (*HEAD, *names)
-                fields = {n: v for n, v in zip(asked, reply, strict=True) if v is not None}
-            jobs.append(decode_job(jid, fields))
+                jobs.append(decode_job(jid, reply, zip(names, reply[len(HEAD) :], strict=True)))
         return jobs
 
     async def apply(self, batch: Sequence[Apply | New]) -> list[Verdict]:
@@ -181,7 +183,8 @@ class Store:
             again on fresh state is safe. StateLost: A key of the transition holds something else,
             or its group is gone.
         """
-        return [Verdict(r) for r in await self._run([self._command(item) for item in batch])]
+        replies = await self._run([self._command(item) for item in batch])
+        return [_VERDICTS[r] for r in replies]
 
     def _command(self, item: Apply | New) -> tuple[Any, ...]:
         partition = self.keys.of(item.jid)

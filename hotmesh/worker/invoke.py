@@ -105,12 +105,28 @@ class Invoker:
                 self._silent = True
                 log.warning("handler.gave_none", topic=work.topic, job=work.jid, activity=work.aid)
             return None
-        if not isinstance(result, StreamResult):
-            result = StreamResult(data=result)
         try:
+            if not isinstance(result, StreamResult):
+                return self._success(work, rid, result)
             return reply_of(result, _metadata_of(work), rid, work.attempt, self._bytes_max)
         except PayloadInvalid as exc:
             return self._failure(work, rid, str(exc), exc.code)
+
+    def _success(self, work: Work, rid: str, data: Any) -> Reply:
+        """The answer of a handler that gives plain data, which nearly all do."""
+        raw = encode(data, what=f"the answer of topic {work.topic!r}", bytes_max=self._bytes_max)
+        return Reply(
+            work.jid,
+            work.aid,
+            work.dad,
+            work.version,
+            "success",
+            200,
+            raw,
+            rid,
+            work.attempt,
+            work.trace,
+        )
 
     def _failure(self, work: Work, rid: str, text: str, code: int) -> Reply:
         data = encode({"message": text[:ERROR_TEXT_MAX], "code": code}, what="an error")

@@ -14,7 +14,7 @@ from typing import Any
 
 MODULUS = 1_000_003
 TOPICS = ("work.a", "work.b", "work.c")
-EXPIRE_S = 15
+EXPIRE_S = 12
 ATTEMPTS_MAX = 6
 TURNS = 3
 

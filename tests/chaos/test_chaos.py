@@ -22,7 +22,7 @@ from shapes import NAP_S_MAX, Job, make_jobs
 pytestmark = [pytest.mark.chaos]
 
 CALM_JOBS, CALM_S = 80, 4.0
-JOBS, SECONDS, FAULTS = 1_000, 60.0, 36
+JOBS, SECONDS, FAULTS = 1_000, 54.0, 36
 SHOWN_MAX = 30
 QUIET_S = 3.0
 """The last jobs are started when the faults are over: each fault has some to hit."""
@@ -153,9 +153,9 @@ async def test_the_checker_catches_a_broken_engine(seed: int, tmp_path: Path, va
     world = World(tmp_path, broken=variant)
     async with world.running():
         began = time.monotonic()
-        jobs = make_jobs(seed, 120, 5.0, name=variant, shapes=("fan", "fan2", "join", "chain"))
-        faults = schedule(seed, 6, 5.0, kinds=("kill_engine", "kill_fused"))
-        record, done = await world.run(Phase(jobs, faults, drain_s=4))
+        jobs = make_jobs(seed, 120, 4.0, name=variant, shapes=("fan", "fan2", "join", "chain"))
+        faults = schedule(seed, 6, 4.0, kinds=("kill_engine", "kill_fused"))
+        record, done = await world.run(Phase(jobs, faults, drain_s=3.5))
         report(world, record, done, time.monotonic() - began)
         violations = check(record)
         print(f"{len(violations)} violations, such as:", *violations[:3], sep="\n  ")

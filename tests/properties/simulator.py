@@ -31,7 +31,7 @@ from hotmesh.core import (
     TimerSet,
     advance,
     begin,
-    decode_job,
+    decode_record,
     refuse,
 )
 from hotmesh.core.signals import bounce, slot_effect
@@ -349,7 +349,7 @@ class Simulation:
         if self.partial and not whole:
             names = _fields(self.program, arrivals)
         fields = self.server.load(jid, None if names is None else (*HEAD, *names))
-        job = None if fields is None else decode_job(jid, fields)
+        job = None if fields is None else decode_record(jid, fields)
         if job is not None:
             self._break(job, arrivals)
         return job
@@ -475,7 +475,7 @@ class Simulation:
 
     def _next_owed(self, where: tuple[str, str, str], replies: list[Reply]) -> Reply | None:
         jid, aid, dad = where
-        job = decode_job(jid, self.server.load(jid, None) or {})
+        job = decode_record(jid, self.server.load(jid, None) or {})
         leg = job.legs.get(aid + dad) if job is not None else None
         sent = len(self.scenario.answer_plan(aid)) - 1 - len(replies)
         if not replies or leg is None or leg.state != OPEN or leg.generation != sent + 1:
@@ -486,7 +486,7 @@ class Simulation:
         """Interrupts a job, decided on what it had read a while ago; again until it took."""
         while True:
             fields = self.server.load(self.stop, None)
-            job = decode_job(self.stop, fields or {})
+            job = decode_record(self.stop, fields or {})
             yield "loaded" if job is not None else IDLE
             if job is None:
                 continue
@@ -551,7 +551,7 @@ def _by_place(result: Result, records: Mapping[str, Mapping[str, bytes]]) -> Res
     """The result with children named by their place in the tree: their ids follow from when
     their parent began.
     """
-    metas = {jid: decode_job(jid, fields).meta for jid, fields in records.items()}  # type: ignore[union-attr]
+    metas = {jid: decode_record(jid, fields).meta for jid, fields in records.items()}  # type: ignore[union-attr]
 
     def place(jid: str) -> str:
         meta = metas.get(jid)

@@ -9,7 +9,18 @@ from typing import Any
 import msgspec
 
 from hotmesh.compiler import Program, compile_model, decode_plan, encode_plan, link
-from hotmesh.core import Job, Limits, Note, Outcome, Start, Stored, advance, begin, decode_job, fold
+from hotmesh.core import (
+    Job,
+    Limits,
+    Note,
+    Outcome,
+    Start,
+    Stored,
+    advance,
+    begin,
+    decode_record,
+    fold,
+)
 from hotmesh.core.state import HEAD, Leg, StateMissing
 from hotmesh.engine.handle import Arrival, _fields
 from hotmesh.mapping import Env
@@ -107,7 +118,7 @@ class Run:
         try:
             outcome = advance(self.program, job, events, self.env, self.limits)
         except StateMissing:
-            job = decode_job(self.jid, self.stored.fields)
+            job = decode_record(self.jid, self.stored.fields)
             assert job is not None
             outcome = advance(self.program, job, events, self.env, self.limits)
         self.outcome = self._fold(outcome)
@@ -141,7 +152,7 @@ class Run:
 
     @property
     def job(self) -> Job:
-        job = decode_job(self.jid, self.stored.fields)
+        job = decode_record(self.jid, self.stored.fields)
         assert job is not None
         return job
 
@@ -221,7 +232,7 @@ class Run:
         fields = self.stored.fields
         if names is not None:
             fields = {n: fields[n] for n in (*HEAD, *names) if n in fields}
-        return decode_job(self.jid, fields)
+        return decode_record(self.jid, fields)
 
     def _fold(self, outcome: Outcome) -> Outcome:
         for effect in outcome.effects:

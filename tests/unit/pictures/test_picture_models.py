@@ -202,7 +202,10 @@ app:
         other: {type: interrupt, topic: log.write, target: x1, descend: true, throw: false}
       transitions:
         order: [{to: quote}, {to: log}]
-        quote: [{to: fast}, {to: first, conditions: {code: 202}}, {to: giveup, conditions: {code: 402}}]
+        quote:
+          - {to: fast}
+          - {to: first, conditions: {code: 202}}
+          - {to: giveup, conditions: {code: 402}}
         fast: [{to: first}]
         first: [{to: tell}]
         log: [{to: other}]
