@@ -36,12 +36,12 @@ def build(
     output: Any = UNDEFINED,
     hook: Any = UNDEFINED,
     leg: Leg | None = None,
-    also: Iterable[Node] = (),
+    also: Iterable[Node] | None = None,
 ) -> dict[str, Any]:
     """The context of `node` at dimension `dad`, with this leg's own data under `$self`.
 
     Args:
-        also: Activities that a rule beside the node's own reads.
+        also: Activities that a rule beside the node's own reads; it may read `$job` too.
     """
     me: dict[str, Any] = {
         "input": {"data": input},
@@ -49,7 +49,7 @@ def build(
         "hook": {"data": hook},
     }
     context: dict[str, Any] = {"data": job.data, "metadata": _MISSING}
-    for other in (*node.others, *also) if also else node.others:
+    for other in (*node.others, *also) if also is not None else node.others:
         address = node.address(dad, other)
         context[other.id] = _entry(job, other, address, with_metadata=node.reads_metadata)
     if node.reads_metadata:
@@ -60,7 +60,7 @@ def build(
         context, me = copy.deepcopy((context, me))
     context[node.id] = context["$self"] = me
     context["$app"] = {"settings": node.program.settings}
-    if node.reads_job or also:
+    if node.reads_job or also is not None:
         # Not the context itself: a cycle could be freed by the garbage collector alone.
         context["$job"] = dict(context)
     return context

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from hotmesh.compiler import Program
+from hotmesh.compiler import Node, Program
 from hotmesh.core import Job
 from hotmesh.core.context import generation_of
 from hotmesh.core.state import DONE, OPEN, split_leg
@@ -58,6 +58,13 @@ class Timeline(Struct, frozen=True, kw_only=True):
     edges: tuple[TimelineEdge, ...]
 
 
+def _sources(node: Node, entered: set[str]) -> tuple[str, ...]:
+    """The activities that led to one: for a join, those of its parents that the run has entered."""
+    if node.plan.join:
+        return tuple(p for p in node.plan.parents if p in entered)
+    return (node.plan.parent,) if node.plan.parent else ()
+
+
 def waiting_of(job: Job, program: Program) -> tuple[str, ...]:
     """What the open activities of a job wait for, in words."""
     waits = []
@@ -76,6 +83,7 @@ def waiting_of(job: Job, program: Program) -> tuple[str, ...]:
 def timeline_of(job: Job, program: Program) -> Timeline:
     """The timeline of a job that was loaded whole."""
     legs, edges = [], []
+    entered = {split_leg(name)[0] for name in job.legs}
     for name, leg in job.legs.items():
         aid, base = split_leg(name)
         node = program.node(aid)
@@ -94,8 +102,10 @@ def timeline_of(job: Job, program: Program) -> Timeline:
                 error=leg.error,
             )
         )
-        if node.plan.parent:
-            edges.append(TimelineEdge(source=node.plan.parent, target=aid, dimension=base))
+        edges.extend(
+            TimelineEdge(source=source, target=aid, dimension=base)
+            for source in _sources(node, entered)
+        )
     order = {name: (leg.began_ms, name.count(",")) for name, leg in job.legs.items()}
     names = sorted(order, key=order.__getitem__)
     by_name = dict(zip(job.legs, legs, strict=True))
