@@ -82,7 +82,8 @@ def waiting_of(job: Job, program: Program) -> tuple[str, ...]:
 
 def timeline_of(job: Job, program: Program) -> Timeline:
     """The timeline of a job that was loaded whole."""
-    legs, edges = [], []
+    legs: list[TimelineLeg] = []
+    edges: list[TimelineEdge] = []
     entered = {split_leg(name)[0] for name in job.legs}
     for name, leg in job.legs.items():
         aid, base = split_leg(name)

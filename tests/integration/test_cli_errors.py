@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from test_cli_support import COMMAND, ROOT, Done, Running, Terminal
+from test_cli_support import COMMAND, QUICKSTART, ROOT, Done, Running, Terminal
 
 FAULTY = """app:
   id: faulty
@@ -157,6 +157,21 @@ def test_rules_are_evaluated(terminal: Terminal) -> None:
     assert fault.error["type"] == "MappingError"
     assert pinned.out == "1769860800000\n"
     assert terminal.json("pipe", "{t.n}", "-", stdin='{"t": {"n": [1]}}') == {"value": [1]}
+
+
+def test_a_model_is_drawn_without_a_server(terminal: Terminal) -> None:
+    model = str(QUICKSTART / "model.yaml")
+
+    text, svg, mermaid, data = terminal.batch(
+        ["graph", model],
+        ["graph", model, "--format", "svg"],
+        ["graph", model, "--format", "mermaid"],
+        ["graph", model, "--json"],
+    )
+
+    assert "greet" in text.out and "greet" in mermaid.out and "flowchart" in mermaid.out
+    assert svg.out.startswith("<svg") and svg.out.endswith("</svg>\n")
+    assert {node["id"] for node in data.json[0]["nodes"]} >= {"start", "greet"}
 
 
 def test_the_schema_is_json_and_help_names_every_command(terminal: Terminal) -> None:

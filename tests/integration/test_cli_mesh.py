@@ -63,6 +63,19 @@ def test_pubsub_goes_through_engine_and_worker(mesh: Terminal) -> None:
     assert [line.split()[0] for line in lines[1:4]] == ["activity", "start", "greet"]
 
 
+@pytest.mark.parametrize(
+    ("format", "begins"),
+    [("svg", "<svg"), ("timeline", "<svg"), ("mermaid", "flowchart"), ("text", "start")],
+)
+def test_a_run_is_drawn(mesh: Terminal, format: str, begins: str) -> None:
+    jid = f"drawn-{format}"
+    mesh.ok("pubsub", "greeting.wanted", '{"name": "Ada"}', "--job-id", jid)
+
+    drawn = mesh.ok("export", jid, "--format", format)
+
+    assert begins in drawn and "greet" in drawn, drawn
+
+
 def test_the_client_of_the_quick_start_gets_its_greeting(mesh: Terminal) -> None:
     done = mesh.run("client.py", "Grace", program=(sys.executable,))
 
