@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks import child
 from benchmarks.bare import greet
 from hotmesh import HotMesh, StreamData, Worker
+from hotmesh.lifecycle import settle_memory
 
 APP = "bench"
 TIMEOUT_S = 120
@@ -46,6 +47,7 @@ async def worker(url: str) -> AsyncIterator[Actions]:
     """Runs the functions."""
     workers = [slow_worker() if MARKS in os.environ else Worker("bench.greet", greet_worker)]
     async with HotMesh.session(APP, url, engine=False, workers=workers):
+        settle_memory()  # as `hotmesh worker` does
         yield {}
 
 
@@ -53,6 +55,7 @@ async def worker(url: str) -> AsyncIterator[Actions]:
 async def engine(url: str) -> AsyncIterator[Actions]:
     """Decides transitions."""
     async with HotMesh.session(APP, url):
+        settle_memory()  # as `hotmesh engine` does
         yield {}
 
 
