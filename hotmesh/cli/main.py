@@ -197,12 +197,17 @@ def _call(
     output: Output,
 ) -> int:
     from hotmesh.cli.context import Context
+    from hotmesh.telemetry import provider
 
     context = Context(loaded, output)
     context.configure_logs(stays=False)
-    code = command(*bound.args, **bound.kwargs, **dict.fromkeys(filled, context))
-    if inspect.iscoroutine(code):
-        code = _in_loop(code)
+    provider.configure(f"hotmesh-{getattr(command, '__name__', 'cli')}")
+    try:
+        code = command(*bound.args, **bound.kwargs, **dict.fromkeys(filled, context))
+        if inspect.iscoroutine(code):
+            code = _in_loop(code)
+    finally:
+        provider.close()
     return int(code or EXIT_DONE)
 
 

@@ -12,6 +12,7 @@ from hotmesh.cli.context import Context
 from hotmesh.connect import Connection
 from hotmesh.lifecycle import EXIT_FAILED, EXIT_KILLED, serve
 from hotmesh.mesh import HotMesh, Worker
+from hotmesh.telemetry import provider
 
 THREAD_END_S = 0.1
 
@@ -84,6 +85,7 @@ def _leave(code: int) -> None:
         if thread.name.startswith("worker:") and code != EXIT_KILLED:
             thread.join(THREAD_END_S)  # an idle one ends at once
     if code == EXIT_KILLED or any(t.name.startswith("worker:") for t in threading.enumerate()):
+        provider.close()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -117,6 +117,10 @@ class Node:
         return None if self.plan.emit is None else self._value(self.plan.emit, "emit")
 
     @cached_property
+    def telemetry(self) -> Rule | None:
+        return self._maps(self.plan.telemetry, "telemetry")
+
+    @cached_property
     def sleep(self) -> Rule | None:
         return None if self.plan.sleep is None else self._value(self.plan.sleep, "sleep")
 
@@ -237,6 +241,7 @@ class Node:
             self.plan.output,
             self.plan.job,
             self.plan.emit,
+            self.plan.telemetry,
             self.plan.options,
         )
         text = repr((rules, [e.conditions for e in self.plan.edges]))

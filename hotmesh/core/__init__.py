@@ -18,6 +18,7 @@ from hotmesh.core.effects import (
     fold,
 )
 from hotmesh.core.events import Event, Start
+from hotmesh.core.lineage import SpanRef
 from hotmesh.core.outcome import Note, Outcome
 from hotmesh.core.start import job_id_of
 from hotmesh.core.state import Job, Meta, decode_job, decode_record
@@ -40,6 +41,7 @@ __all__ = [
     "Note",
     "Outcome",
     "Publish",
+    "SpanRef",
     "Start",
     "Stored",
     "Tell",

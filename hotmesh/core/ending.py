@@ -113,7 +113,7 @@ def _answer_parent(turn: Turn, status: Literal["success", "pending"]) -> None:
         Raw(state.encode_value(data)),
         f"{job.jid}:{job.rev}:{len(turn.effects)}",
         0,
-        meta.trace,
+        turn.lineage.last if turn.lineage is not None else "",
     )
     turn.append_to_job(meta.parent_jid, reply)
 

@@ -62,4 +62,5 @@ def _go_on(turn: Turn, node: Node, base: str, leg: Leg) -> None:
     leg.state = JOINED
     turn.set_leg(node, base, leg)
     turn.end_joining(node.id + base)
+    turn.led(node, base)
     turn.queue.append((node, base))

@@ -4,6 +4,7 @@ close the leg.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from hotmesh.compiler import Node
@@ -132,14 +133,19 @@ def follow(
         if child.plan.join:
             joins.arrive(turn, child, node, dad)
         else:
+            turn.led(child, dad + ",0")
             turn.queue.append((child, dad + ",0"))
 
 
 def emit(turn: Turn, node: Node, context: dict[str, Any]) -> bool:
     """Whether the model asks to tell listeners the state so far.
 
-    Its rule is one that may fail, so it is asked with the others.
+    Its rule is one that may fail, so it is asked with the others. What the model says of the leg's
+    span is read here too, from the same context.
     """
+    if turn.lineage is not None and node.telemetry is not None:
+        with contextlib.suppress(MappingError):  # a picture's detail must not fail an activity
+            turn.lineage.facts = plain(node.telemetry(context, turn.env))
     return node.emit is not None and node.emit(context, turn.env) not in _FALSE
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from hotmesh.core.effects import Effect
+from hotmesh.core.lineage import SpanRef
 
 NoteKind = Literal[
     "job.started",
@@ -28,6 +29,7 @@ class Note(Struct, frozen=True):
     Attributes:
         code: Of the answer, for a leg that ended; of the error, for a job that failed.
         began_ms: When the leg or the job began, so that the observer can give it a duration.
+        span: Where it stands in the trace of a run that has one.
     """
 
     kind: NoteKind
@@ -39,6 +41,7 @@ class Note(Struct, frozen=True):
     began_ms: int = 0
     attempt: int = 0
     error: str = ""
+    span: SpanRef | None = None
 
 
 @dataclass(slots=True)

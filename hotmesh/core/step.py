@@ -15,7 +15,7 @@ from msgspec import Raw
 from hotmesh.compiler import Node, Program
 from hotmesh.core import ending, items, joins, legs, signals, start, waits
 from hotmesh.core.activities import ENTER, SEND
-from hotmesh.core.context import base_of
+from hotmesh.core.context import base_of, generation_of
 from hotmesh.core.effects import Append, Delete, Expire
 from hotmesh.core.events import Event, Start
 from hotmesh.core.outcome import Outcome
@@ -205,7 +205,7 @@ def _child_exists(turn: Turn, start: ChildStart) -> None:
 
 
 def _reply(turn: Turn, event: Reply) -> None:
-    found = _open_leg(turn, event.aid, event.dad)
+    found = _open_leg(turn, event.aid, event.dad, trace=event.trace)
     if found is None:
         return
     node, base, leg = found
@@ -247,7 +247,7 @@ def _woken(turn: Turn, event: Woken) -> None:
     if known is not None and signal.rid in known.seen:
         turn.note("entry.repeated")
         return
-    found = _open_leg(turn, event.aid, event.dad)
+    found = _open_leg(turn, event.aid, event.dad, link=signal.trace)
     if found is None or event.turn != found[2].turn or not found[2].key:
         # The wait is over, so this signal is for whoever waits next.
         turn.effects += signals.bounce(event, turn.limits, turn.job.jid).effects
@@ -285,7 +285,9 @@ def _continue(turn: Turn, event: Continue) -> None:
             turn.queue.append((turn.program.node(aid), dad))
 
 
-def _open_leg(turn: Turn, aid: str, dad: str) -> tuple[Node, str, Leg] | None:
+def _open_leg(
+    turn: Turn, aid: str, dad: str, *, trace: str = "", link: str = ""
+) -> tuple[Node, str, Leg] | None:
     """The leg that an answer is for; None when the job or the leg has ended, which makes the
     answer late.
     """
@@ -294,6 +296,9 @@ def _open_leg(turn: Turn, aid: str, dad: str) -> tuple[Node, str, Leg] | None:
     if leg is None or leg.state != OPEN or turn.job.status <= 0:
         turn.note("entry.late")
         return None
+    if turn.lineage is not None:
+        here = aid + generation_of(base, leg.generation)
+        turn.lineage.answered(here, here if leg.turn else aid + base, trace=trace, link=link)
     return turn.program.node(aid), base, leg
 
 

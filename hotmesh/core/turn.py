@@ -15,6 +15,7 @@ from msgspec import Struct
 from hotmesh.compiler import Node, Program
 from hotmesh.core import state
 from hotmesh.core.effects import Append, Effect, FieldsDrop, FieldsSet, Publish
+from hotmesh.core.lineage import Lineage, SpanRef
 from hotmesh.core.outcome import Note, NoteKind, Outcome
 from hotmesh.core.state import DONE, Job, Leg
 from hotmesh.ids import partition_of, span_id
@@ -48,6 +49,7 @@ class Turn:
         "joins_changed",
         "legs_changed",
         "limits",
+        "lineage",
         "notes",
         "program",
         "queue",
@@ -64,6 +66,8 @@ class Turn:
         self.joins_changed = False
         self.legs_changed: set[str] = set()
         self._fields: dict[str, bytes] = {}
+        trace = job.meta.trace
+        self.lineage = Lineage(job.jid, trace) if trace else None
 
     # -- the job
 
@@ -163,19 +167,37 @@ class Turn:
         code: int = 0,
     ) -> None:
         error = leg.error if leg is not None else self.job.error if kind == "job.ended" else None
+        span = self._span(kind, node, dad) if self.lineage is not None else None
         self.notes.append(
             Note(
                 kind,
                 self.job.jid,
                 node.id if node else "",
                 dad,
-                node.type if node else self.job.meta.topic,
+                node.type if node and kind != "job.started" else self.job.meta.topic,
                 code,
                 leg.began_ms if leg else self.job.meta.created_ms,
                 leg.attempt if leg else 0,
                 str(error.get("message", "")) if isinstance(error, dict) else "",
+                span,
             )
         )
+
+    def led(self, node: Node, dad: str) -> None:
+        """Note that the leg that was closed last opens this activity."""
+        if self.lineage is not None:
+            self.lineage.led(node.id + dad)
+
+    def _span(self, kind: NoteKind, node: Node | None, dad: str) -> SpanRef | None:
+        assert self.lineage is not None
+        now_ms = self.env.now_ms
+        if node is None:
+            return None
+        if kind == "job.started":
+            return self.lineage.run(now_ms)
+        if kind == "leg.began":
+            return self.lineage.began(node.id + dad, now_ms)
+        return self.lineage.ended(node.id + dad, now_ms) if kind == "leg.ended" else None
 
     def outcome(self) -> Outcome:
         """What was decided. Fields come first, publishing last."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from hotmesh.compiler import Node
 from hotmesh.core import signals
+from hotmesh.core.context import generation_of
 from hotmesh.core.effects import TimerDrop, TimerSet
 from hotmesh.core.state import OPEN, Leg
 from hotmesh.core.turn import Turn
@@ -21,7 +22,7 @@ def begin(turn: Turn, node: Node, base: str, leg: Leg, *, sleep_ms: int = 0, key
     """
     leg.state, leg.changed_ms, leg.key = OPEN, turn.env.now_ms, key
     turn.set_leg(node, base, leg)
-    turn.note("leg.began", node, base, leg=leg)
+    turn.note("leg.began", node, generation_of(base, leg.generation), leg=leg)
     if sleep_ms:
         turn.effects.append(TimerSet(_timer(turn, node, base, leg, "sleep"), sleep_ms))
     if node.timeout_ms:

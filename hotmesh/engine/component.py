@@ -15,7 +15,7 @@ from hotmesh.errors import AppNotFound, HotMeshError
 from hotmesh.log import get_logger
 from hotmesh.messages import ChildStart, decode_engine_entry, decode_signal, is_of_another_release
 from hotmesh.router import Delivery, Key, Router, RouterSettings
-from hotmesh.store import GROUP_ENGINE, Entry, Store
+from hotmesh.store import GROUP_ENGINE, Entry, Store, Verdict
 from hotmesh.store.dead import bury_op
 from hotmesh.telemetry.metrics import Metrics
 
@@ -74,8 +74,9 @@ class EngineHandler:
             deliveries=delivery.count,
         )
         entry = Entry(delivery.stream, GROUP_ENGINE, (delivery.id,))
-        await store.answer(entry, self.router.consumer, [op], [partition.dead])
-        self._metrics.dead_lettered.add(1, {"stream": "engine"})
+        verdict = await store.answer(entry, self.router.consumer, [op], [partition.dead])
+        if verdict is Verdict.APPLIED:
+            self._metrics.dead_lettered.add(1, {"stream": "engine"})
         self.router.done([delivery.key])
 
     def lost(self, keys: set[Key]) -> None:

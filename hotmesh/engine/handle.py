@@ -205,7 +205,8 @@ class Engine:
             elif verdict is Verdict.LOST:  # one of them is lost: each on its own
                 for arrival in decision.arrivals:
                     stale = await self._round({jid: [arrival]}, done, failed)
-                    again.setdefault(jid, []).extend(stale.get(jid, ()))
+                    if left := stale.get(jid):
+                        again.setdefault(jid, []).extend(left)
             else:  # another entry of this job came first: look at what it left
                 again[jid] = [*decision.arrivals, *again.get(jid, ())]
 

@@ -53,7 +53,7 @@ from hotmesh.router import RouterSettings
 from hotmesh.router.member import consumer_name
 from hotmesh.store import Keys, Plans, Store, partitions_of
 from hotmesh.store.search import get_ids, get_stats
-from hotmesh.telemetry import Observer
+from hotmesh.telemetry import Observer, spans
 from hotmesh.telemetry.metrics import Metrics
 from hotmesh.worker import CODES, Remote, WorkerComponent, reply_of
 
@@ -82,7 +82,7 @@ class HotMesh:
         self._engine = Engine(
             store,
             self._plans,
-            Observer(store.keys.app_id, self._metrics),
+            Observer(store.keys.app_id, self._metrics, store.clock.now_ms),
             Limits(settings.steps_max, settings.payload_bytes_max, len(store.keys.partitions)),
             backlog_max=settings.backlog_max,
         )
@@ -453,15 +453,16 @@ class HotMesh:
         *,
         caller: str,
     ) -> tuple[str, bool]:
-        return await self._engine.start(
-            topic,
-            {} if data is None else data,
-            job_id=None if job_id is None else check_job_id(job_id),
-            request=idempotency_key or "",
-            caller=caller,
-            trace=_trace_of(context),
-            expire_ms=-1 if expire is None else parse(expire),
-        )
+        with spans.sending(topic, self._store.keys.app_id, _trace_of(context)) as trace:
+            return await self._engine.start(
+                topic,
+                {} if data is None else data,
+                job_id=None if job_id is None else check_job_id(job_id),
+                request=idempotency_key or "",
+                caller=caller,
+                trace=trace,
+                expire_ms=-1 if expire is None else parse(expire),
+            )
 
     async def sub(self, topic: str, handler: OutputHandler) -> OutputSubscription:
         """Call `handler(topic, output)` with results that are published under `topic`.
@@ -537,7 +538,7 @@ class HotMesh:
         bytes_max = self._settings.payload_bytes_max
         raw = encode(data, what=f"the signal of topic {topic!r}", bytes_max=bytes_max)
         rid = idempotency_key or guid()
-        signal = Signal(status, CODES[status] if code is None else code, raw, rid)
+        signal = Signal(status, CODES[status] if code is None else code, raw, rid, spans.current())
         program = await self._plans.active(refresh=True)
         await self._engine.signal(program, topic, decode(raw), signal)
         return rid
@@ -564,7 +565,7 @@ class HotMesh:
             HookNotFound: No graph has a rule for the topic.
         """
         raw = encode({} if data is None else data, what=f"the signal of topic {topic!r}")
-        signal = Signal("success", 200, raw, guid())
+        signal = Signal("success", 200, raw, guid(), spans.current())
         asked = {**(query or {}), **({"scrub": True} if scrub else {})}
         program = await self._plans.active(refresh=True)
         order = SendAll(
@@ -708,4 +709,4 @@ def _trace_of(context: dict[str, Any] | None) -> str:
     trace, span = metadata.get("trc"), metadata.get("spn")
     if not trace:
         return ""
-    return f"00-{trace}-{span or '0' * 16}-01"
+    return f"00-{trace}-{span or '0' * 16}-{metadata.get('flags') or '01'}"

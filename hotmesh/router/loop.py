@@ -205,10 +205,13 @@ class Router:
         for stream in self.streams:
             after = ""
             while True:
+                held = set(self.held)  # what is settled meanwhile is not lost
                 found, after = await leases.own_pending(
                     self._store, stream, self.group, self.consumer, after=after
                 )
-                lost = [d for d in parse(stream, found) if d.key not in self.held]
+                lost = [
+                    d for d in parse(stream, found) if d.key not in held and d.key not in self.held
+                ]
                 await self._take(lost)
                 if not after:
                     break

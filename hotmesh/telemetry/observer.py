@@ -1,4 +1,4 @@
-"""Notes → log events and metrics.
+"""Notes → log events, metrics and spans.
 
 Nothing here can fail a transition: it has been applied already.
 """
@@ -6,11 +6,12 @@ Nothing here can fail a transition: it has been applied already.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from hotmesh.log import get_logger
 from hotmesh.telemetry.metrics import Metrics
+from hotmesh.telemetry.spans import Spans
 
 if TYPE_CHECKING:
     from hotmesh.core import Note
@@ -20,16 +21,23 @@ _logger = logging.getLogger("hotmesh.engine")  # asked per batch, before any val
 
 
 class Observer:
-    """Tells logs and metrics what was applied, for one app."""
+    """Tells logs, metrics and traces what was applied, for one app.
 
-    __slots__ = ("app_id", "metrics")
+    Args:
+        now_ms: The server's clock.
+    """
 
-    def __init__(self, app_id: str, metrics: Metrics) -> None:
+    __slots__ = ("_spans", "app_id", "metrics")
+
+    def __init__(self, app_id: str, metrics: Metrics, now_ms: Callable[[], int]) -> None:
         self.app_id, self.metrics = app_id, metrics
+        self._spans = Spans(app_id, now_ms)
 
     def emit(self, notes: Sequence[Note]) -> None:
         """Tell of notes, once their script has been applied."""
         for note in notes:
+            if note.span is not None:
+                self._spans.emit(note)
             if note.kind == "job.started":
                 self.metrics.job_started.add(1)
             elif note.kind == "job.ended":

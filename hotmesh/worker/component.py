@@ -139,8 +139,9 @@ class WorkerComponent:
             3, payload, reason=reason, stream=delivery.stream, job=job, deliveries=delivery.count
         )
         entry = Entry(delivery.stream, GROUP_WORKER, (delivery.id,))
-        await self._store.answer(entry, self.router.consumer, [dead, *ops], keys)
-        self._metrics.dead_lettered.add(1, {"stream": self.topic})
+        verdict = await self._store.answer(entry, self.router.consumer, [dead, *ops], keys)
+        if verdict is Verdict.APPLIED:
+            self._metrics.dead_lettered.add(1, {"stream": self.topic})
         self.router.done([delivery.key])
 
     def lost(self, keys: set[Key]) -> None:

@@ -6,18 +6,22 @@ A failure of user code is an answer too, never an exception of ours.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
 from msgspec import Raw
+from opentelemetry.trace import StatusCode
 from structlog.contextvars import bind_contextvars
 
 from hotmesh.errors import HotMeshError, PayloadInvalid
 from hotmesh.log import get_logger
 from hotmesh.messages import EMPTY, Reply, StreamData, StreamMetadata, StreamResult, Work
 from hotmesh.payload import decode, encode
+from hotmesh.telemetry import spans
 from hotmesh.worker.signature import Handler, convert_for
 
 log = get_logger("hotmesh.worker")
@@ -68,14 +72,29 @@ class Invoker:
             try_count=work.attempt,
             trace=work.trace,
         )
-        message = StreamData(metadata=metadata, data=decode(work.data))
         bind_contextvars(job=work.jid, activity=work.aid, trace=work.trace[3:35])
+        if not work.trace:
+            return await self._answered(work, rid, metadata)
+        with spans.processing(metadata) as span:
+            if span is not None:
+                # What follows from the answer hangs under the handling that gave it.
+                trace = spans.traceparent_of(span.get_span_context())
+                work = msgspec.structs.replace(work, trace=trace)
+                metadata = msgspec.structs.replace(metadata, trace=trace)
+            reply = await self._answered(work, rid, metadata)
+            if span is not None and reply is not None and reply.status == "error":
+                span.set_status(StatusCode.ERROR)
+            return reply
+
+    async def _answered(self, work: Work, rid: str, metadata: StreamMetadata) -> Reply | None:
+        message = StreamData(metadata=metadata, data=decode(work.data))
         try:
             result = await self._run(message, work.timeout_ms)
         except _OutOfTime:
             text = f"the handler took longer than {work.timeout_ms} ms"
             return self._failure(work, rid, text, 504)
         except Exception as exc:
+            spans.failed(exc)
             log.warning("handler.failed", topic=work.topic, attempt=work.attempt, exc_info=exc)
             return self._failure(work, rid, _text_of(exc), _code_of(exc))
         return self._answer(work, rid, result)
@@ -96,7 +115,9 @@ class Invoker:
         if self._is_async:
             return await self._handler(argument)
         loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._executor, self._handler, argument)
+        # As in `asyncio.to_thread`: what is logged and traced there belongs to this call.
+        call = contextvars.copy_context().run
+        result = await loop.run_in_executor(self._executor, call, self._handler, argument)
         return await result if inspect.isawaitable(result) else result
 
     def _answer(self, work: Work, rid: str, result: Any) -> Reply | None:

@@ -165,5 +165,5 @@ def summary(record: Record) -> Summary:
         repeated_calls=len(record.calls) - len(pids),
         moved_calls=sum(len(p) > 1 for p in pids.values()),
         unheard=sum(record.published[o.job.id] == 0 for o in record.outcomes),
-        repeated_starts=sum(o.starts > 1 for o in record.outcomes),
+        repeated_starts=sum(o.starts > 1 or o.job.repeats for o in record.outcomes),
     )

@@ -18,15 +18,17 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -35,6 +37,7 @@ from checker import Outcome, Record, read_ledger
 from nemesis import CLIENT, DEAFENS, ROLES, Done, Fault, Line, Nemesis
 from shapes import EXPIRE_S, TOPICS, Job, model
 
+import hotmesh
 from hotmesh import HotMesh, JobError, JobNotFound, JobTimeout, StreamResult
 from hotmesh.connect import ReplyError
 from hotmesh.connect.embedded_start import server_binary
@@ -81,8 +84,10 @@ def _die_with_parent() -> None:
 class Process:
     """One process that is killed and started again."""
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
-        self._command, self.log = list(command), log
+    def __init__(
+        self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None
+    ) -> None:
+        self._command, self.log, self._env = list(command), log, env
         self._popen: subprocess.Popen[bytes] | None = None
         self.is_wanted = False
         self.lock = asyncio.Lock()
@@ -109,6 +114,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
+                env=self._env,
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )
@@ -217,6 +223,10 @@ class World:
         self.keys = Keys(NAMESPACE, APP, self.partitions)
         self.ledger = self.home / "ledger.jsonl"
         self.ledger.touch()
+        # A run is of one code: processes that are started again must not meet a half-saved file.
+        self.code = self.home / "code"
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(Path(hotmesh.__file__).parent, self.code / "hotmesh", ignore=ignored)
 
     # -- opening and closing
 
@@ -262,7 +272,8 @@ class World:
         script = str(Path(__file__).with_name("roles.py"))
         command = [sys.executable, script, kind, self.url(name), APP, str(self.ledger), LEASE]
         command += [self.broken] if self.broken else []
-        self.roles[name] = Process(command, self.home / f"{name}.log")
+        env = os.environ | {"PYTHONPATH": str(self.code)}
+        self.roles[name] = Process(command, self.home / f"{name}.log", env)
         return self.roles[name]
 
     async def _all_there(self) -> None:
@@ -457,6 +468,8 @@ class World:
 
         async def call() -> JobOutput:
             outcome.starts += 1
+            if job.repeats:
+                await self.mesh.pub(job.topic, job.payload, job_id=job.id, idempotency_key=job.id)
             left = max(0.1, deadline - time.monotonic())
             return await self.mesh.pubsub(
                 job.topic, job.payload, job_id=job.id, idempotency_key=job.id, timeout=left
@@ -484,7 +497,8 @@ class World:
             )
 
         try:
-            await insist(call, deadline)
+            for _ in _times(job):
+                await insist(call, deadline)
             outcome.accepted = True
             pause_s = POLL_S
             while True:
@@ -521,7 +535,8 @@ class World:
         await asyncio.sleep(max(0.0, job.signal_after_s))
         data = {"id": job.id, "x": job.payload["x"] + 1}
         key = f"{job.id}/wake"
-        await insist(lambda: self.mesh.hook("chaos.wake", data, idempotency_key=key), deadline)
+        for _ in _times(job):
+            await insist(lambda: self.mesh.hook("chaos.wake", data, idempotency_key=key), deadline)
 
     async def _answer(self, job: Job, deadline: float) -> None:
         """Give a pending call one more pending answer and the last one, each when the one before
@@ -547,7 +562,8 @@ class World:
                 metadata=call,
                 guid=f"{job.id}/{p}",
             )
-            await insist(lambda result=result: self.mesh.add(result), deadline)  # type: ignore[misc]
+            for _ in _times(job):
+                await insist(partial(self.mesh.add, result), deadline)
 
     async def _p_of(self, job: Job, deadline: float) -> Any:
         return (await insist(lambda: self.mesh.get_query_state(job.id, ["p"]), deadline))["p"]
@@ -570,6 +586,10 @@ class World:
             lines = path.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
             parts += [f"---- {path.name}", *(line[:300] for line in lines)]
         return "\n".join(parts)
+
+
+def _times(job: Job) -> range:
+    return range(2 if job.repeats else 1)
 
 
 def _deafens(done: Done) -> bool:

@@ -21,6 +21,8 @@ TURNS = 3
 NAP_S_MAX, LONG_NAPS_SHARE, LONG_NAP_S = 0.15, 0.02, 2.6
 """A few calls take longer than the lease: it must be extended."""
 
+WAITS_SHARE, REPEATS_SHARE = 0.7, 0.3
+
 
 def value_of(topic: str, x: int) -> int:
     """What a worker makes of `x`."""
@@ -35,6 +37,7 @@ class Job:
     Attributes:
         calls: For each worker activity, how many different calls (dimension and attempt) it makes.
         waits: Whether the client waits with `pubsub`, or starts with `pub` and reads.
+        repeats: Whether the client makes each of its calls twice, as after a lost reply.
         signal_after_s: When the client sends the signal, from the start; negative: before it.
     """
 
@@ -45,6 +48,7 @@ class Job:
     data: dict[str, Any]
     calls: dict[str, int]
     waits: bool
+    repeats: bool
     signal_after_s: float | None = None
 
     @property
@@ -335,4 +339,5 @@ def _job(rng: random.Random, name: str, at_s: float, shapes: Sequence[str]) -> J
     elif shape == "signal":
         signal_after_s = round(rng.uniform(-0.3, 0.5), 3)
     data, calls = _outcome(shape, payload)
-    return Job(at_s, jid, shape, payload, data, calls, rng.random() < 0.7, signal_after_s)
+    waits, repeats = rng.random() < WAITS_SHARE, rng.random() < REPEATS_SHARE
+    return Job(at_s, jid, shape, payload, data, calls, waits, repeats, signal_after_s)

@@ -82,6 +82,26 @@ def test_the_client_of_the_quick_start_gets_its_greeting(mesh: Terminal) -> None
     assert (done.stdout, done.stderr) == ("Hello, Grace!\n", "")
 
 
+def test_the_spans_of_a_run_join_over_processes(mesh: Terminal) -> None:
+    """Traced by the client alone here; the engine and the worker carry its context."""
+    traced = {"OTEL_TRACES_EXPORTER": "console"}
+    done = mesh.run("--json", "pubsub", "greeting.wanted", '{"name": "Ada"}', env=traced)
+
+    decoder, text, spans = json.JSONDecoder(), done.stderr.strip(), []
+    while text:
+        span, end = decoder.raw_decode(text)
+        spans.append(span)
+        text = text[end:].strip()
+    by_name = {span["name"]: span for span in spans}
+    assert set(by_name) == {"send greeting.wanted", "run greeting.wanted", "trigger start"} | {
+        "worker greet"
+    }
+    assert len({span["context"]["trace_id"] for span in spans}) == 1
+    assert by_name["worker greet"]["parent_id"] == by_name["trigger start"]["context"]["span_id"]
+    wrong = mesh.run("state", "x", env={"OTEL_TRACES_EXPORTER": "jaeger"})
+    assert wrong.returncode == 2 and "may be none, console, otlp" in wrong.stderr
+
+
 def test_payloads_come_from_stdin_and_files(mesh: Terminal) -> None:
     file = mesh.home.parent / "guest.json"
     file.write_text('{"name": "File"}')

@@ -110,14 +110,18 @@ class Terminal:
         self._folder, self._running = folder, list[Running]()
 
     def run(
-        self, *args: str, stdin: str = "", program: tuple[str, ...] = COMMAND
+        self,
+        *args: str,
+        stdin: str = "",
+        program: tuple[str, ...] = COMMAND,
+        env: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
             [*program, *args],
             input=stdin,
             cwd=self.cwd,
-            env=self.environ,
+            env=self.environ | (env or {}),
             capture_output=True,
             text=True,
             timeout=60,

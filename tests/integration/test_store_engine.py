@@ -58,7 +58,9 @@ class Case:
         plans._programs["1"] = link(compile_model(MODEL).plan)
         plans.active_version = "1"
         live.do("SET", store.keys.partitions[0].version, "1")
-        self.engine = Engine(store, plans, Observer("app", Metrics()), Limits(), backlog_max=0)
+        self.engine = Engine(
+            store, plans, Observer("app", Metrics(), store.clock.now_ms), Limits(), backlog_max=0
+        )
         self.stream = store.keys.partitions[0].engine
 
     def start(self, jid: str, **data: Any) -> None:

@@ -1363,3 +1363,40 @@ async def test_stop_ends_although_the_readers_connection_was_forgotten(
 def _forget_reader(middlebox: Middlebox) -> None:
     """The command connection comes first, the bus second, the reader last."""
     middlebox._flowing[-1].clear()
+
+
+async def test_answers_of_one_job_that_are_all_anothers_by_now_end_no_process(
+    mesh_factory: MeshFactory, app_id: str
+) -> None:
+    gate, calls = asyncio.Event(), 0
+
+    async def work(message: StreamData) -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        await gate.wait()
+        return {"y": 1}
+
+    activities = {
+        "t": {"type": "trigger"},
+        "a": {"type": "worker", "topic": "w"},
+        "b": {"type": "worker", "topic": "w"},
+    }
+    graph = {
+        "subscribes": "run",
+        "activities": activities,
+        "transitions": {"t": [{"to": "a"}, {"to": "b"}]},
+    }
+    mesh = await mesh_factory(workers=[Worker("w", work)])
+    await mesh.deploy({"app": {"id": app_id, "version": "1", "graphs": [graph]}})
+    await mesh.activate("1")
+    await mesh.pub("run", {})
+    await eventually(lambda: calls == 2)
+    stream = mesh._store.keys.partitions[0].worker("w")
+    transport = mesh._store.transport
+    for row in await transport.execute("XPENDING", stream, "worker", "-", "+", 10):
+        await transport.execute("XCLAIM", stream, "worker", OTHER_HOST, 0, row[0], "JUSTID")
+    gate.set()
+
+    other = await mesh.pubsub("run", {}, timeout=10)
+
+    assert other.metadata.js == 0 and not mesh.host.failed.done()

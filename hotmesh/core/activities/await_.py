@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from hotmesh.compiler import Node
 from hotmesh.core import items, waits
-from hotmesh.core.context import build
+from hotmesh.core.context import base_of, build
 from hotmesh.core.inputs import input_of, topic_of
 from hotmesh.core.legs import take
 from hotmesh.core.start import job_id_of
@@ -58,7 +58,7 @@ def _start(
     nonce = job.meta.created_ms
     mapped = job_id_of(program, topic, data, turn.env)
     jid = mapped or derive(job.jid, str(nonce), node.id, dad)
-    trace = turn.trace_of(node, dad)
+    trace = turn.trace_of(node, base_of(dad))
     parent = (job.jid, node.id, dad)
     start = ChildStart(jid, topic, program.version, raw, *parent, trace, answer, nonce)
     turn.append_to_job(jid, start)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hotmesh.compiler import Node, waits
 from hotmesh.core.activities import hook
-from hotmesh.core.context import base_of, build
+from hotmesh.core.context import base_of, build, generation_of
 from hotmesh.core.legs import OK, take
 from hotmesh.core.state import DONE, Leg
 from hotmesh.core.turn import Turn
@@ -43,6 +43,7 @@ def enter(turn: Turn, node: Node, dad: str) -> None:
     mine = Leg(DONE, 1, now_ms, now_ms, OK)
     turn.set_leg(node, dad, mine)
     turn.note("leg.ended", node, dad, leg=mine, code=OK)
+    turn.led(ancestor, generation_of(base, leg.generation))
     if ancestor.type == "hook" and waits(ancestor.plan):
         hook.enter_again(turn, ancestor, base, leg)
     else:

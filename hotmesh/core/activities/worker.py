@@ -8,7 +8,7 @@ from msgspec import Raw
 
 from hotmesh.compiler import Node
 from hotmesh.core import items, waits
-from hotmesh.core.context import build
+from hotmesh.core.context import base_of, build
 from hotmesh.core.effects import Append
 from hotmesh.core.inputs import input_of, topic_of
 from hotmesh.core.state import OPEN, Leg
@@ -43,7 +43,7 @@ def _call(turn: Turn, node: Node, dad: str, topic: str, raw: Raw) -> None:
         topic,
         0,
         raw,
-        turn.trace_of(node, dad),
+        turn.trace_of(node, base_of(dad)),
         node.plan.retry,
         node.timeout_ms,
     )
