@@ -70,16 +70,16 @@ def greet(name: str) -> str:
 @asynccontextmanager
 async def worker(port: int) -> AsyncIterator[Actions]:
     """Greets."""
-    async with _client(port) as client, _running(_work(client)):
+    async with connected(port) as client, running(_work(client)):
         yield {}
 
 
 async def _work(client: Any) -> None:
     sha = await client.script_load(WORKED)
-    await _group(client, TO_WORKER)
+    await group(client, TO_WORKER)
     while True:
         pipeline = client.pipeline(transaction=False)
-        for entry, message in await _read(client, TO_WORKER):
+        for entry, message in await read(client, TO_WORKER):
             answer = {k: message[k] for k in ("jid", "aid", "left", "expire_s")}
             answer["data"] = {"y": greet(message["data"]["x"])}
             command = ("EVALSHA", sha, 2, TO_WORKER, TO_ENGINE, GROUP, entry, encode(answer))
@@ -90,15 +90,15 @@ async def _work(client: Any) -> None:
 @asynccontextmanager
 async def engine(port: int) -> AsyncIterator[Actions]:
     """Ends steps and begins others."""
-    async with _client(port) as client, _running(_step(client)):
+    async with connected(port) as client, running(_step(client)):
         yield {}
 
 
 async def _step(client: Any) -> None:
     sha = await client.script_load(STEPPED)
-    await _group(client, TO_ENGINE)
+    await group(client, TO_ENGINE)
     while True:
-        entries = await _read(client, TO_ENGINE)
+        entries = await read(client, TO_ENGINE)
         pipeline = client.pipeline(transaction=False)
         for _, message in entries:
             pipeline.hmget(f"bare:j:{message['jid']}", ":", "tpc", "trc", "t1/o")
@@ -208,16 +208,17 @@ class Client:
 @asynccontextmanager
 async def client(port: int) -> AsyncIterator[Actions]:
     """Starts jobs and waits for their results."""
-    async with _client(port) as commands, _client(port) as listener:
+    async with connected(port) as commands, connected(port) as listener:
         it = Client(commands, await commands.script_load(START))
         pubsub = listener.pubsub()
         await pubsub.subscribe(DONE)
-        async with _running(it.flush()), _running(it.listen(pubsub)):
+        async with running(it.flush()), running(it.listen(pubsub)):
             yield {"run": it.run, "keep": it.keep}
 
 
 @asynccontextmanager
-async def _client(port: int) -> AsyncIterator[Any]:
+async def connected(port: int) -> AsyncIterator[Any]:
+    """A client of redis-py."""
     made = redis_asyncio.Redis(port=port, protocol=3)
     try:
         yield made
@@ -226,7 +227,8 @@ async def _client(port: int) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def _running(coroutine: Any) -> AsyncIterator[None]:
+async def running(coroutine: Any) -> AsyncIterator[None]:
+    """A task that must not end by itself."""
     task = asyncio.ensure_future(coroutine)
     # A crash ends the process; its parent then shows the log.
     task.add_done_callback(lambda t: None if t.cancelled() else os._exit(_told(t)))
@@ -242,7 +244,8 @@ def _told(task: asyncio.Task[None]) -> int:
     return 1
 
 
-async def _group(client: Any, stream: str) -> None:
+async def group(client: Any, stream: str) -> None:
+    """Make the consumer group, unless it is there."""
     try:
         await client.xgroup_create(stream, GROUP, id="0", mkstream=True)
     except ResponseError as exc:
@@ -250,7 +253,8 @@ async def _group(client: Any, stream: str) -> None:
             raise
 
 
-async def _read(client: Any, stream: str) -> list[tuple[bytes, dict[str, Any]]]:
+async def read(client: Any, stream: str) -> list[tuple[bytes, dict[str, Any]]]:
+    """What comes next, by entry id."""
     while True:
         reply = await client.xreadgroup(
             GROUP, str(os.getpid()), {stream: ">"}, count=READ_MAX, block=1000

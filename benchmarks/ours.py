@@ -7,13 +7,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from benchmarks import child
 from benchmarks.bare import greet
-from hotmesh import HotMesh, StreamData, Worker
+from hotmesh import HotMesh, JobOutput, StreamData, Worker
 from hotmesh.lifecycle import settle_memory
 
 APP = "bench"
@@ -65,11 +66,18 @@ class Client:
     def __init__(self, mesh: HotMesh) -> None:
         self._mesh = mesh
         self._bursts: list[asyncio.Task[float]] = []
+        self._heard: defaultdict[str, asyncio.Future[None]] = defaultdict(asyncio.Future)
+        self._subscribed: set[str] = set()
 
     async def deploy(self, *, model: dict[str, Any]) -> None:
         """Deploy a model and activate it."""
         deployed = await self._mesh.deploy(model)
         await self._mesh.activate(deployed.version)
+
+    async def once(self, *, topic: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The result of one job."""
+        output = await self._mesh.pubsub(topic, data or {"a": "Ada"}, timeout=TIMEOUT_S)
+        return output.data
 
     async def run(
         self,
@@ -80,10 +88,11 @@ class Client:
         jobs: int = 0,
         expire_s: int | None = None,
         wait: bool = True,
+        data: dict[str, Any],
         **_: Any,
     ) -> dict[str, float]:
         """Jobs of a topic, each to its result or, without `wait`, only to its start."""
-        data = {"a": "Ada"}
+        data = data or {"a": "Ada"}
 
         async def ended(number: int) -> None:
             await self._mesh.pubsub(topic, data, expire=expire_s, timeout=TIMEOUT_S)
@@ -93,6 +102,46 @@ class Client:
 
         one = ended if wait else started
         return await child.drive(one, in_flight=in_flight, seconds=seconds, jobs=jobs)
+
+    async def sleep(
+        self, *, topic: str, jobs: int, in_flight: int, sleep_s: float, together: bool, wait: bool,
+        **_: Any,
+    ) -> dict[str, float]:  # fmt: skip
+        """Jobs that sleep for the seconds in their payload; how late they woke."""
+        begin = await self._hearing(topic)
+        return await child.sleepers(
+            begin, jobs=jobs, in_flight=in_flight, sleep_s=sleep_s, together=together, wait=wait
+        )
+
+    async def signal(self, *, topic: str, jobs: int, in_flight: int, **_: Any) -> dict[str, float]:
+        """Jobs that wait for a signal; from the signal to the result."""
+
+        async def send(jid: str) -> None:
+            await self._mesh.hook(f"{topic}.word", {"id": jid, "x": "Hello, Ada"})
+
+        begin = await self._hearing(topic)
+        return await child.signalled(begin, send, jobs=jobs, in_flight=in_flight)
+
+    async def _hearing(self, topic: str) -> child.Begin:
+        """How to start jobs whose results are heard on the topic that their graph publishes on:
+        nobody polls, nobody reads a record.
+        """
+
+        def ended(_: str, output: JobOutput) -> None:
+            assert not output.metadata.err, output
+            self._heard[output.metadata.jid].set_result(None)
+
+        if topic not in self._subscribed:
+            self._subscribed.add(topic)
+            await self._mesh.sub(f"{topic}.ended", ended)
+
+        async def begin(data: dict[str, Any]) -> tuple[str, asyncio.Future[None]]:
+            jid = await self._mesh.pub(topic, data)
+            future = self._heard[jid]
+            future.add_done_callback(lambda _: self._heard.pop(jid))
+            return jid, future
+
+        return begin
 
     async def burst(self, *, topic: str, jobs: int) -> float:
         """Start jobs, and don't wait for them here; the time."""
@@ -117,7 +166,16 @@ async def client(url: str) -> AsyncIterator[Actions]:
     """Starts jobs; has no engine of its own."""
     async with HotMesh.session(APP, url, engine=False) as mesh:
         it = Client(mesh)
-        yield {"deploy": it.deploy, "run": it.run, "burst": it.burst, "ended": it.ended}
+        yield {
+            "deploy": it.deploy,
+            "once": it.once,
+            "run": it.run,
+            "nest": it.run,
+            "sleep": it.sleep,
+            "signal": it.signal,
+            "burst": it.burst,
+            "ended": it.ended,
+        }
 
 
 if __name__ == "__main__":
