@@ -60,6 +60,23 @@ def markdown(results: Iterable[Result]) -> str:
     return "\n".join([*lines, "", *map(_told, {r.began: r for r in results[:1]}.values())])
 
 
+def ratios(results: Iterable[Result]) -> str:
+    """For the README: what stands beside something, as ratios alone."""
+    results = list(results)
+    lines = ["| case | figure | ours / bare | goal | spread |", "| --- | --- | ---: | --- | --- |"]
+    for result in results:
+        name = f"`{result.case}`"
+        for figure in result.figures:
+            if figure.ratio is None or figure.name.startswith("CPU"):
+                continue
+            what, _, _, ratio, goal, spread = row(figure)
+            goal = "–" if "ours" in goal else goal  # of an absolute value
+            beside = f", beside {figure.against}" if figure.against else ""
+            lines.append(f"| {name} | {what}{beside} | {ratio} | {goal} | {spread} |")
+            name = ""
+    return "\n".join([*lines, "", *map(_told, {r.began: r for r in results[:1]}.values())])
+
+
 def _told(result: Result) -> str:
     host = result.host
     return (
@@ -81,8 +98,10 @@ def main() -> None:
     """Print the Markdown of results files."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=main.__doc__)
     parser.add_argument("files", nargs="*", type=Path, help="default: the latest of each case")
-    files = parser.parse_args().files
-    print(markdown([r for path in files for r in load(path)] if files else latest()))
+    parser.add_argument("--ratios", action="store_true", help="the README's table")
+    arguments = parser.parse_args()
+    results = [r for path in arguments.files for r in load(path)] or latest()
+    print(ratios(results) if arguments.ratios else markdown(results))
 
 
 if __name__ == "__main__":

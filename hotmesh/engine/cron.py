@@ -18,6 +18,7 @@ from hotmesh.log import get_logger
 from hotmesh.mapping import next_match_ms
 from hotmesh.messages import Tick, encode_entry
 from hotmesh.store import Apply, Entry
+from hotmesh.telemetry import spans
 
 if TYPE_CHECKING:
     from hotmesh.engine.handle import Engine
@@ -44,7 +45,8 @@ async def fire(engine: Engine, tick: Tick, entries: Entry) -> None:
         return
     data = {"at": datetime.fromtimestamp(tick.at_ms / 1000, UTC).isoformat()}
     try:
-        await engine.start(tick.topic, data, job_id=tick.jid, request=tick.jid)
+        with spans.sending(tick.topic, program.app_id, "") as trace:
+            await engine.start(tick.topic, data, job_id=tick.jid, request=tick.jid, trace=trace)
     except DuplicateJob:
         pass  # started by the first delivery of this entry
     except (PayloadInvalid, MappingError) as exc:
