@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -70,17 +70,17 @@ def failed(exc: BaseException) -> None:
     trace.get_current_span().record_exception(exc)
 
 
-@contextmanager
-def sending(topic: str, app_id: str, parent: str) -> Iterator[str]:
+def sending(topic: str, app_id: str, parent: str) -> AbstractContextManager[str]:
     """A client's start of a job, below `parent` (a traceparent) or the current span.
 
-    Yields:
-        The traceparent that the job carries: `parent` itself when no SDK is configured.
+    Gives the traceparent that the job carries: `parent` itself when no SDK is configured.
     """
     tracer = _tracer()
-    if tracer is None:
-        yield parent
-        return
+    return nullcontext(parent) if tracer is None else _sending(tracer, topic, app_id, parent)
+
+
+@contextmanager
+def _sending(tracer: Tracer, topic: str, app_id: str, parent: str) -> Iterator[str]:
     with tracer.start_as_current_span(
         f"send {topic}",
         context=_below(parent),
