@@ -12,6 +12,7 @@ import asyncio
 import os
 import random
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
@@ -179,7 +180,7 @@ def _passes(error: BaseException) -> bool:
     return not (is_untrusted or isinstance(cause, exceptions.InvalidResponse))
 
 
-class Wire(asyncio.Protocol):
+class Wire(asyncio.Protocol, ABC):
     """A socket of ours from open to lost; a subclass says what to do with what arrives.
 
     Attributes:
@@ -235,9 +236,9 @@ class Wire(asyncio.Protocol):
 
     # the watchdog: one timer per connection, moved on by what arrives
 
+    @abstractmethod
     def due(self) -> bool:
         """Whether the server owes us something."""
-        raise NotImplementedError
 
     def expect(self) -> None:
         """Something has become due."""

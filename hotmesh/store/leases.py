@@ -144,8 +144,7 @@ async def delivery_counts(
 
 
 async def _forget(store: Store, stream: str, group: str, ids: Sequence[bytes]) -> None:
-    # Entries that were deleted while pending: the server has dropped them from the list already
-    # (7.0 and later), and their
-    # jobs are found by the reconciler, not by an entry that is no more.
+    # Entries that were deleted while pending, by hand: nothing is left to deliver. Servers from 7.0
+    # on have dropped them from the list already.
     if ids:
         await store.transport.execute_many([("XACK", stream, group, *ids)])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -24,6 +25,7 @@ from opentelemetry.trace import (
     StatusCode,
     TraceFlags,
     Tracer,
+    TracerProvider,
 )
 
 if TYPE_CHECKING:
@@ -123,12 +125,11 @@ class Spans:
 
     def __init__(self, app_id: str, now_ms: Callable[[], int]) -> None:
         self._app_id, self._now_ms = app_id, now_ms
-        self._own: Tracer | None = None
 
     def emit(self, note: Note) -> None:
         """Draw one leg."""
         ref = note.span
-        tracer = self._tracer()
+        tracer = _tracer(LEGS)
         itself = context_of(ref.trace) if ref is not None else None
         if ref is None or tracer is None or itself is None:
             return
@@ -165,13 +166,6 @@ class Spans:
                 facts[f"hotmesh.data.{name}"] = value
         return facts
 
-    def _tracer(self) -> Tracer | None:
-        if self._own is None:
-            self._own = _tracer(LEGS)
-            if self._own is not None and not isinstance(_ids_of(self._own), _Given):
-                self._own.id_generator = _Given(_ids_of(self._own))  # type: ignore[attr-defined]
-        return self._own
-
 
 class _Given(threading.local):
     """An id generator that gives the ids of the span that is about to be made, where it has been
@@ -201,8 +195,17 @@ def _tracer(scope: str = SCOPE) -> Tracer | None:
     provider = trace.get_tracer_provider()
     if isinstance(provider, (trace.ProxyTracerProvider, trace.NoOpTracerProvider)):
         return None
+    return _made(provider, scope)
+
+
+@lru_cache(maxsize=8)
+def _made(provider: TracerProvider, scope: str) -> Tracer | None:
+    """Asked of a provider once: it takes a lock and edits the warnings' filters each time."""
     tracer = provider.get_tracer(scope)
-    return tracer if _ids_of(tracer) is not None else None
+    ids = _ids_of(tracer)
+    if ids is not None and scope == LEGS and not isinstance(ids, _Given):
+        tracer.id_generator = _Given(ids)  # type: ignore[attr-defined]  # of the SDK's
+    return tracer if ids is not None else None
 
 
 def _below(traceparent: str) -> Context | None:

@@ -45,7 +45,7 @@ from hotmesh.errors import (
     StateLost,
 )
 from hotmesh.messages import Redeliver, decode_work
-from hotmesh.store import Keys, Partition
+from hotmesh.store import Keys, Partition, leases
 from hotmesh.store.dead import find
 
 MeshFactory = Callable[..., Awaitable[HotMesh]]
@@ -381,6 +381,38 @@ async def test_entries_whose_reply_was_lost_are_found_behind_those_in_hand(
     router._room.set()
 
     await eventually(lambda: len(handler.calls) == 8, within_s=3)
+
+
+async def test_a_look_back_buries_nothing_that_is_settled_meanwhile(
+    mesh_factory: MeshFactory, app_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = Handler(held=True)
+    client = await mesh_factory()
+    await deploy(client, model(app_id))
+    mesh = await mesh_factory(engine=False, workers=[Worker("work.do", handler, concurrency=10)])
+    jid = await client.pub("run", {"x": 1})
+    await eventually(lambda: handler.calls)
+    router, looked = _router(mesh), False
+    ((_, entry),) = router.held
+
+    async def own_pending(*_: Any, **__: Any) -> tuple[list[Any], str]:
+        # The list of what is pending was read; before the entries are, the call is settled.
+        nonlocal looked
+        if looked:
+            return [], ""
+        looked = True
+        handler.gate.set()
+        await eventually(lambda: not router.held)
+        return [(entry, None)], ""
+
+    monkeypatch.setattr(leases, "own_pending", own_pending)
+    with capture_logs() as logs:
+        router._history = True
+        await mesh._connection.transport.unblock(router._reader)
+        assert await ended(client, jid) == {"y": 1}
+        await eventually(lambda: looked and not router._history)
+
+    assert "entry.dead_lettered" not in [line["event"] for line in logs]
 
 
 def _router(mesh: HotMesh) -> Any:
