@@ -36,7 +36,7 @@ class TimelineLeg(Struct, frozen=True, kw_only=True):
 
 
 class TimelineEdge(Struct, frozen=True, kw_only=True):
-    """A transition that was taken."""
+    """A transition that was taken; into a join, one from each parent that the run has entered."""
 
     source: str
     target: str
