@@ -85,6 +85,29 @@ class Node:
         indices = dad.split(",")[1 : shared + 1]
         return "".join(f",{i}" for i in indices) + ",0" * (other.depth + 1 - shared)
 
+    @cached_property
+    def joins(self) -> tuple[Node, ...]:
+        """The joins on the way from the trigger to here, the last one first."""
+        activities = self.graph.activities
+        return tuple(self.program.node(a) for a in reversed(self.chain) if activities[a].join)
+
+    @cached_property
+    def fork(self) -> Node:
+        """Of a join: the last activity that all its parents have before them."""
+        return self.program.node(self.plan.parent)
+
+    @cached_property
+    def above(self) -> frozenset[str]:
+        """Every activity on some way from the trigger to here."""
+        found: set[str] = set()
+        todo = [self.id]
+        while todo:
+            plan = self.graph.activities[todo.pop()]
+            parents = plan.parents or ((plan.parent,) if plan.parent else ())
+            todo += [p for p in parents if p not in found]
+            found.update(parents)
+        return frozenset(found)
+
     # -- rules
 
     @cached_property

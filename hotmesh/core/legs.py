@@ -46,8 +46,8 @@ def take(
         if node.check_output is not None and not hook:
             node.check_output(data, f"the output of activity {node.id!r}")
         inner = {"hook": data} if hook else {"output": data}
-        if hook:
-            inner["output"] = turn.job.outputs.get(node.id + base, UNDEFINED)
+        if hook and leg.given is not None:
+            inner["output"] = leg.given
         context = build(turn.job, node, dad, leg=leg, **inner)
         following, _ = choose(turn, node, context, code)
         if node.type == "interrupt" and node.output is not None:
@@ -59,6 +59,8 @@ def take(
         return
     if hook:
         turn.set_hook(node, dad, data)
+        if leg.given is not None:
+            turn.set_output(node, dad, leg.given)
     else:
         turn.set_output(node, dad, data)
     turn.merge_data(node, mapped)

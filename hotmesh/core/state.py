@@ -71,11 +71,13 @@ class Leg(Struct, array_like=True):
         code: Of the last answer, 0 before one.
         attempt: Of the last answer.
         error: Of a failed leg, or None.
-        seen: Ids of the answers that were applied while the leg stayed open; of a join, the
-            parents that came.
+        seen: Ids of the answers that were applied while the leg stayed open.
         turn: Which wait this is: a cycle may come back to a hook that waits.
         key: What a waiting hook registered its signal under, or the child that an await waits for;
             "" for neither.
+        came: Of a join, what its rules see of what lies between it and its fork, each with its
+            dimension: the parents that led into it, last.
+        given: The mapped output of a hook that waits.
     """
 
     state: int
@@ -90,6 +92,8 @@ class Leg(Struct, array_like=True):
     key: str = ""
     items: int = 0
     left: int = 0
+    came: list[str] = []
+    given: Any = None
 
 
 class StateMissing(Exception):

@@ -73,6 +73,9 @@ class Turn:
 
     def set_leg(self, node: Node, base: str, leg: Leg) -> None:
         name = node.id + base
+        known = self.job.legs.get(name)
+        if known is not None and known.came:
+            leg.came = leg.came or known.came  # a join that is entered has come from somewhere
         self.job.legs[name] = leg
         self.legs_changed.add(name)
 
@@ -235,7 +238,7 @@ def close(leg: Leg, now_ms: int) -> None:
     """
     leg.generation += 1
     leg.changed_ms = now_ms
-    leg.state = DONE
+    leg.state, leg.given = DONE, None
 
 
 def _merge(target: dict[str, Any], mapped: dict[str, Any], nested: dict[str, Any]) -> None:

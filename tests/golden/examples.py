@@ -69,7 +69,20 @@ metadata = StreamMetadata(
     trace=TRACE,
 )
 leg = state.Leg(
-    state.OPEN, 2, 1_760_000_000_000, 1_760_000_000_001, 202, 1, {"code": 500}, ["r1"], 3, "k", 9, 4
+    state.OPEN,
+    2,
+    1_760_000_000_000,
+    1_760_000_000_001,
+    202,
+    1,
+    {"code": 500},
+    ["r1"],
+    3,
+    "k",
+    9,
+    4,
+    ["a0,0,1"],
+    {"n": 1},
 )
 meta = state.Meta(
     "app",

@@ -42,9 +42,7 @@ def _wait(
         key = signals.key_of(
             node.listens, context, turn.env, f"'expected' of the hook rule of activity {node.id!r}"
         )
-    output = output_of(turn, node, context)
-    if output is not None:
-        turn.set_output(node, base, output)
+    leg.given = output_of(turn, node, context)
     waits.begin(turn, node, base, leg, sleep_ms=max(0, sleep_ms), key=key)
 
 
