@@ -112,15 +112,8 @@ def test_the_runs_meet_everything_that_they_are_meant_to_meet() -> None:
 FAULTS = {
     "a join behind another waits for it": [
         Piece("pass", after=(0,)),
-        Piece("pass", after=(0, 1), edges=(0, 6)),
+        Piece("work", after=(0, 1), edges=(0, 6)),
         Piece("work", after=(1, 2)),
-    ],
-    "a join sees the turn that came": [
-        Piece("work", after=(0,)),
-        Piece("loop", after=(1,), arg=0, reads=0),
-        Piece("work", after=(0,)),
-        Piece("work", after=(1, 2), edges=(0, 0), reads=1),
-        Piece("work", after=(3,), reads=1),
     ],
     "a cycle to a worker that answers again": [
         Piece("pend", after=(0,), arg=2),
