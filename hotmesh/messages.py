@@ -276,6 +276,17 @@ class Discard(Struct, array_like=True, frozen=True, tag="discard1"):
     version: str = ""
 
 
+class Retire(Struct, array_like=True, frozen=True, tag="retire1"):
+    """A job that gave its result while branches went on has been kept for its time: end them.
+
+    `nonce` is when it began: an id may be used again.
+    """
+
+    jid: str
+    version: str
+    nonce: int
+
+
 EngineEntry = (
     Reply
     | ChildStart
@@ -290,6 +301,7 @@ EngineEntry = (
     | Interrupt
     | Adopt
     | Discard
+    | Retire
 )
 
 _TAGS = frozenset(t.__struct_config__.tag for t in (*typing.get_args(EngineEntry), Work))

@@ -10,32 +10,74 @@ from msgspec import Raw
 from hotmesh.compiler import EXPIRE_DEFAULT_S, GraphPlan
 from hotmesh.core import state, waits
 from hotmesh.core.context import build, generation_of
-from hotmesh.core.effects import Expire, Publish
+from hotmesh.core.effects import Expire, Publish, TimerDrop, TimerSet
 from hotmesh.core.turn import Turn
 from hotmesh.durations import parse
 from hotmesh.errors import DurationInvalid, MappingError
 from hotmesh.ids import escape
 from hotmesh.mapping import UNDEFINED
-from hotmesh.messages import Discard, Interrupt, Reply, Status
+from hotmesh.messages import Discard, Interrupt, Reply, Retire, Status, encode_entry
+
+RETIRED_MS = 1_000
+"""How long a record stays whose time had come while branches were open."""
 
 HINT_BYTES_MAX = 1024
 """What pub/sub carries at most: the server does not bound what slow subscribers hold."""
 
 
-def finish(turn: Turn, *, expire_ms: int | None = None) -> None:
-    """Order everything that follows from the end of the job. `expire_ms` overrides the graph's."""
+def finish(turn: Turn) -> None:
+    """Order everything that follows from the end of the job."""
     job = turn.job
     turn.note("job.ended", code=int(job.error.get("code", 500)) if job.error else 0)
-    _answer_parent(turn, "success")
-    if job.meta.caller:
-        turn.effects.append(Publish("caller", job.meta.caller, job.jid.encode()))
+    if not job.extras.completed:
+        _tell_result(turn)
     _publish(turn, b"")
-    if expire_ms is None:
-        expire_ms = _expire_ms(turn)
+    for alarm in job.extras.alarms:
+        turn.effects.append(TimerDrop(alarm))
+    expire_ms = _expire_ms(turn) if turn.expire_ms is None else turn.expire_ms
     if expire_ms > 0:
         turn.effects.append(Expire(expire_ms))
-        for child in job.dependants:
+        for child in job.extras.dependants:
             turn.append_to_job(child, Discard(child, expire_ms))
+
+
+def complete(turn: Turn) -> None:
+    """The job has its result while branches go on: tell it, once, as at the end.
+
+    The record's time begins now, unless the graph is persistent: what still goes on then is ended
+    with it.
+    """
+    job = turn.job
+    if job.extras.completed:
+        return
+    turn.set_extras(completed=True)
+    turn.set_field(state.RESULT, state.encode_value([job.data, job.error]))
+    _tell_result(turn)
+    _publish(turn, _snapshot(turn))
+    expire_ms = _expire_ms(turn)
+    if expire_ms > 0 and not _is_persistent(turn):
+        set_alarm(turn, Retire(job.jid, job.meta.version, job.meta.created_ms), expire_ms)
+
+
+def retire(turn: Turn, order: Retire) -> None:
+    """A job that gave its result has been kept for its time: what still goes on ends."""
+    if turn.job.meta.created_ms == order.nonce:
+        turn.expire_ms = RETIRED_MS
+        close(turn)
+
+
+def close(turn: Turn) -> None:
+    """End the branches that are open; what they wait for is taken back."""
+    turn.queue.clear()
+    turn.job.status = 0
+    _take_back(turn)
+
+
+def set_alarm(turn: Turn, entry: Retire, after_ms: int) -> None:
+    """Set a timer of the job as a whole; the job's end drops it."""
+    alarm = encode_entry(entry)
+    turn.set_extras(alarms=(*turn.job.extras.alarms, alarm))
+    turn.effects.append(TimerSet(alarm, after_ms))
 
 
 def interrupt(turn: Turn, order: Interrupt) -> None:
@@ -48,18 +90,24 @@ def interrupt(turn: Turn, order: Interrupt) -> None:
     if order.throw:
         message = order.reason or f"job [{job.jid}] interrupted"
         turn.set_error({"code": order.code, "message": message, "job_id": job.jid})
-    for name, leg in list(job.legs.items()):
-        if leg.state == state.OPEN:
-            aid, base = state.split_leg(name)
-            node = turn.program.node(aid)
-            if order.descend and node.type == "await":
-                _descend(turn, aid, base, leg, order)
-            waits.end(turn, node, base, leg)
-    for child in job.dependants if order.descend else ():
+    _take_back(turn, order if order.descend else None)
+    for child in job.extras.dependants if order.descend else ():
         turn.append_to_job(
             child, msgspec.structs.replace(order, jid=child, version="", sender=None)
         )
-    finish(turn, expire_ms=order.expire_ms)
+    turn.expire_ms = order.expire_ms
+    finish(turn)
+
+
+def _take_back(turn: Turn, order: Interrupt | None = None) -> None:
+    """Take back what open legs wait for; end their children too when an order is given."""
+    for name, leg in list(turn.job.legs.items()):
+        if leg.state == state.OPEN:
+            aid, base = state.split_leg(name)
+            node = turn.program.node(aid)
+            if order is not None and node.type == "await":
+                _descend(turn, aid, base, leg, order)
+            waits.end(turn, node, base, leg)
 
 
 def _descend(turn: Turn, aid: str, base: str, leg: state.Leg, order: Interrupt) -> None:
@@ -79,9 +127,20 @@ def interim(turn: Turn) -> None:
 
     A snapshot too large for a hint is read by whoever hears of it.
     """
+    if not turn.job.extras.completed:
+        _answer_parent(turn, "pending")
+    _publish(turn, _snapshot(turn))
+
+
+def _tell_result(turn: Turn) -> None:
     job = turn.job
-    _answer_parent(turn, "pending")
-    _publish(turn, state.encode_value([job.status, job.data]))
+    _answer_parent(turn, "success")
+    if job.meta.caller:
+        turn.effects.append(Publish("caller", job.meta.caller, job.jid.encode()))
+
+
+def _snapshot(turn: Turn) -> bytes:
+    return state.encode_value([turn.job.status, turn.job.data])
 
 
 def _publish(turn: Turn, snapshot: bytes) -> None:
@@ -129,24 +188,31 @@ def _expire_ms(turn: Turn) -> int:
         return job.meta.expire_ms
     default = EXPIRE_DEFAULT_S * 1000
     if graph is None or graph.expire is None:
-        return job.discard_ms or default
+        return job.extras.discard_ms or default
     value = graph.expire
     if not isinstance(value, (int, float)):
-        value = _resolved(turn, graph)
+        value = _resolved(turn, graph, "expire")
     if isinstance(value, (int, float)) and value <= 0:
-        return job.discard_ms
+        return job.extras.discard_ms
     try:
         return parse(value)
     except DurationInvalid:
         return default
 
 
-def _resolved(turn: Turn, graph: GraphPlan) -> Any:
+def _is_persistent(turn: Turn) -> bool:
+    graph = turn.program.graph(turn.job.meta.topic)
+    if graph is None or graph.persistent is None:
+        return False
+    return _resolved(turn, graph, "persistent") is True
+
+
+def _resolved(turn: Turn, graph: GraphPlan, name: Literal["expire", "persistent"]) -> Any:
     node = turn.program.node(graph.trigger)
     payload = turn.job.outputs.get(node.id + ",0", UNDEFINED)
-    others = turn.program.expire_reads(graph)
+    others = turn.program.graph_reads(graph)
     context = build(turn.job, node, ",0", input=payload, output=payload, also=others)
     try:
-        return turn.program.expire_rule(graph)(context, turn.env)
+        return turn.program.graph_rule(graph, name)(context, turn.env)
     except MappingError:
         return None

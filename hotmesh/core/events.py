@@ -17,6 +17,7 @@ from hotmesh.messages import (
     Interrupt,
     Redeliver,
     Reply,
+    Retire,
     Wake,
     Woken,
 )
@@ -43,7 +44,7 @@ class Start(Struct, frozen=True, kw_only=True):
 
 
 Event: TypeAlias = (
-    Reply | ChildStart | Redeliver | Wake | Continue | Woken | Interrupt | Adopt | Discard
+    Reply | ChildStart | Redeliver | Wake | Continue | Woken | Interrupt | Adopt | Discard | Retire
 )
 """What an existing job may meet; the start of a child that does not exist yet is turned into a
 `Start` first.

@@ -43,7 +43,7 @@ def arrive(turn: Turn, node: Node, parent: Node, parent_dad: str) -> None:
 
 def settle(turn: Turn) -> None:
     """Nothing else is open, so nobody can arrive any more: each join goes on, or fails."""
-    for name in list(turn.job.joining):
+    for name in turn.job.extras.joining:
         leg = turn.job.legs[name]
         aid, base = name.split(",", 1)
         node, base = turn.program.node(aid), f",{base}"

@@ -8,7 +8,7 @@ from hotmesh.compiler import GraphPlan, Node, Program
 from hotmesh.core import stats
 from hotmesh.core.context import build
 from hotmesh.core.events import Start
-from hotmesh.core.legs import OK, choose, emit, follow
+from hotmesh.core.legs import OK, choose, follow, telling
 from hotmesh.core.state import OPEN, Job, Leg, Meta
 from hotmesh.core.turn import Turn, close
 from hotmesh.errors import MappingError
@@ -93,9 +93,9 @@ def enter(turn: Turn, node: Node, start: Start) -> None:
         turn.append_to_job(parent, Adopt(parent, turn.job.jid))
     stats.count(turn, node, context)
     following, _ = choose(turn, node, context, OK)
-    emits = emit(turn, node, context)
+    tells = telling(turn, node, context)
     close(leg, turn.env.now_ms)
-    follow(turn, node, DAD, DAD, leg, following, open_units=0, emits=emits)
+    follow(turn, node, DAD, DAD, leg, following, open_units=0, tells=tells)
 
 
 def _payload_context(node: Node, data: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from msgspec import Raw
 from hotmesh.compiler import Node, Program
 from hotmesh.core import ending, items, joins, legs, signals, start, waits
 from hotmesh.core.activities import ENTER, SEND
-from hotmesh.core.context import base_of, generation_of
+from hotmesh.core.context import base_of, build, generation_of
 from hotmesh.core.effects import Append, Delete, Expire
 from hotmesh.core.events import Event, Start
 from hotmesh.core.outcome import Outcome
@@ -30,7 +30,7 @@ from hotmesh.core.state import (
     split_leg,
 )
 from hotmesh.core.turn import Limits, Turn
-from hotmesh.errors import DuplicateJob, HotMeshError, TopicNotFound
+from hotmesh.errors import DuplicateJob, HotMeshError, MappingError, TopicNotFound
 from hotmesh.ids import derive, partition_of
 from hotmesh.mapping import Env
 from hotmesh.messages import (
@@ -41,6 +41,7 @@ from hotmesh.messages import (
     Interrupt,
     Redeliver,
     Reply,
+    Retire,
     Wake,
     Woken,
     encode_entry,
@@ -122,6 +123,9 @@ def _take(turn: Turn, event: Event) -> None:
                 turn.effects.append(Expire(event.after_ms))
         case ChildStart():
             _child_exists(turn, event)
+        case Retire():
+            if turn.job.status > 0:
+                ending.retire(turn, event)
         case _:
             assert_never(event)
 
@@ -317,6 +321,9 @@ def _run(turn: Turn) -> None:
         node, dad = turn.queue.popleft()
         turn.steps += 1
         try:
+            if node.threshold is not None and _falls_short(turn, node, dad):
+                ending.close(turn)
+                return
             ENTER[node.type](turn, node, dad)
         except HotMeshError as exc:
             # What a rule or a payload did wrong is the activity's failure; transitions may route
@@ -324,9 +331,18 @@ def _run(turn: Turn) -> None:
             legs.refuse(turn, node, dad, exc, code=500 if isinstance(exc, TopicNotFound) else None)
 
 
+def _falls_short(turn: Turn, node: Node, dad: str) -> bool:
+    """Whether no more than `statusThreshold` activities are open, this one included."""
+    assert node.threshold is not None
+    value = node.threshold(build(turn.job, node, dad), turn.env)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise MappingError(f"statusThreshold of activity {node.id!r} resolved to no number")
+    return turn.job.status <= value
+
+
 def _end(turn: Turn) -> None:
     job = turn.job
-    while job.joining and job.status == len(job.joining):
+    while job.extras.joining and job.status == len(job.extras.joining):
         joins.settle(turn)
         _run(turn)
     if job.status == 0:

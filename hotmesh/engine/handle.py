@@ -345,7 +345,8 @@ class Engine:
                 )
             if verdict is Verdict.APPLIED:
                 self._observer.emit(outcome.notes)
-            return jid, job.status <= 0 or verdict is not Verdict.APPLIED
+            over = job.status <= 0 or job.extras.completed
+            return jid, over or verdict is not Verdict.APPLIED
         raise Overloaded(
             f"the active version changed {STARTS_MAX} times while the job was starting"
         )

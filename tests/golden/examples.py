@@ -36,6 +36,7 @@ from hotmesh.messages import (
     Listen,
     Redeliver,
     Reply,
+    Retire,
     RetryRule,
     Send,
     SendAll,
@@ -88,6 +89,15 @@ meta = state.Meta(
     False,
     1_759_999_999_000,
 )
+failure = state.Failure(
+    418,
+    "no",
+    "a1",
+    ",0,0",
+    True,
+    "j1",
+    (state.Failure(500, "why", "b1", ",0,0", True, "j2", (state.Failure(410, "stop"),)),),
+)
 stats = StatsPlan(
     "{t.output.data.id}",
     "{t.output.data.k}",
@@ -122,11 +132,13 @@ activity = ActivityPlan(
     input_schema={"type": "object"},
     output_schema={"type": "object"},
     options={"await": False},
+    persist=True,
+    threshold=1,
 )
 plan = Plan(
     "app",
     "2",
-    {"run": GraphPlan("run", "t", {"a1": activity}, "run.done", 15.0, "*/5 * * * *")},
+    {"run": GraphPlan("run", "t", {"a1": activity}, "run.done", 15.0, "*/5 * * * *", True)},
     {"hook.x": RulePlan("run", "a1", "{$self.hook.data.id}", 600_000)},
     {"limit": 5, "colour": "red"},
     "0123456789abcdef01234567",
@@ -150,6 +162,7 @@ EXAMPLES: dict[str, Struct] = {
     "Interrupt": Interrupt("j1", "2", "why", False, 411, 2_000, True, ("j0", "a0", ",0", "2")),
     "Adopt": Adopt("j1", "j2", "2"),
     "Tick": Tick("run@20251009T085300Z", "2", "run", 1_760_000_000_000),
+    "Retire": Retire("j1", "2", 1_760_000_000_000),
     "Discard": Discard("j1", 15_000, "2"),
     "StreamMetadata": metadata,
     "StreamData": StreamData(metadata=metadata, data={"n": 7}),
@@ -158,8 +171,14 @@ EXAMPLES: dict[str, Struct] = {
     ),
     "Meta": meta,
     "Leg": leg,
+    "Failure": failure,
+    "Extras": state.Extras(("j2",), ("m,0,0",), 15_000, (b"\x91\x01",), (failure,), True),
     "Plan": plan,
 }
+
+
+def _stored() -> dict[str, type[Struct]]:
+    return {k.__name__: k for k in (state.Meta, state.Leg, state.Failure, state.Extras)}
 
 
 def structs() -> dict[str, type[Struct]]:
@@ -169,7 +188,7 @@ def structs() -> dict[str, type[Struct]]:
         for name, kind in vars(messages).items()
         if inspect.isclass(kind) and issubclass(kind, Struct) and kind is not Struct
     }
-    return {**found, "Meta": state.Meta, "Leg": state.Leg, "Plan": Plan}
+    return {**found, **_stored(), "Plan": Plan}
 
 
 def encode(example: Any) -> bytes:

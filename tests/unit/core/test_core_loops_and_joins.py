@@ -302,4 +302,4 @@ def test_the_legs_of_a_joined_activity_are_closed() -> None:
         run.reply(run.work(f"p{i}"), {"n": i})
 
     assert {leg.state for leg in run.job.legs.values()} == {DONE}
-    assert run.job.joining == []
+    assert run.job.extras.joining == ()
