@@ -248,6 +248,9 @@ class Interrupt(Struct, array_like=True, frozen=True, tag="stop1"):
         descend: End its children and dependants too.
         sender: The activity that waits to hear of it, as (job, activity, dimension, version), or
             None.
+        after_ms: How long the job may still run; 0 for no longer.
+        rid: Tells one delayed order from another.
+        nonce: When the job began that is meant, 0 for whichever has the id.
     """
 
     jid: str
@@ -258,6 +261,9 @@ class Interrupt(Struct, array_like=True, frozen=True, tag="stop1"):
     expire_ms: int = 1000
     descend: bool = False
     sender: tuple[str, str, str, str] | None = None
+    after_ms: int = 0
+    rid: str = ""
+    nonce: int = 0
 
 
 class Adopt(Struct, array_like=True, frozen=True, tag="adopt1"):

@@ -47,7 +47,7 @@ _OPTIONS = {
         "key_value",
         "scrub",
     ),
-    "interrupt": ("target", "reason", "throw", "descend", "code", "expire"),
+    "interrupt": ("target", "reason", "throw", "descend", "code", "expire", "after"),
 }
 """Fields of one type alone, kept by their name in the model."""
 

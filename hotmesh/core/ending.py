@@ -13,13 +13,16 @@ from hotmesh.core.context import build, generation_of
 from hotmesh.core.effects import Expire, Publish, TimerDrop, TimerSet
 from hotmesh.core.turn import Turn
 from hotmesh.durations import parse
-from hotmesh.errors import DurationInvalid, MappingError
+from hotmesh.errors import DurationInvalid, MappingError, Overloaded
 from hotmesh.ids import escape
 from hotmesh.mapping import UNDEFINED
 from hotmesh.messages import Discard, Interrupt, Reply, Retire, Status, encode_entry
 
 RETIRED_MS = 1_000
 """How long a record stays whose time had come while branches were open."""
+
+ALARMS_MAX = 100
+"""Timers of a job as a whole: the first that is due ends it, so more are a mistake."""
 
 HINT_BYTES_MAX = 1024
 """What pub/sub carries at most: the server does not bound what slow subscribers hold."""
@@ -73,11 +76,31 @@ def close(turn: Turn) -> None:
     _take_back(turn)
 
 
-def set_alarm(turn: Turn, entry: Retire, after_ms: int) -> None:
-    """Set a timer of the job as a whole; the job's end drops it."""
-    alarm = encode_entry(entry)
-    turn.set_extras(alarms=(*turn.job.extras.alarms, alarm))
+def set_alarm(turn: Turn, entry: Retire | Interrupt, after_ms: int) -> None:
+    """Set a timer of the job as a whole; the job's end drops it. Nothing for one that is set.
+
+    Raises:
+        Overloaded: The job has `ALARMS_MAX` already.
+    """
+    alarm, alarms = encode_entry(entry), turn.job.extras.alarms
+    if alarm in alarms:
+        return
+    if len(alarms) >= ALARMS_MAX:
+        raise Overloaded(f"job {turn.job.jid!r} has {ALARMS_MAX} delayed interrupts already")
+    turn.set_extras(alarms=(*alarms, alarm))
     turn.effects.append(TimerSet(alarm, after_ms))
+
+
+def interrupt_later(turn: Turn, order: Interrupt) -> None:
+    """End a running job once the order's time has passed, should it still run then."""
+    due = msgspec.structs.replace(
+        order,
+        version=turn.program.version,
+        sender=None,
+        after_ms=0,
+        nonce=turn.job.meta.created_ms,
+    )
+    set_alarm(turn, due, order.after_ms)
 
 
 def interrupt(turn: Turn, order: Interrupt) -> None:
@@ -92,9 +115,7 @@ def interrupt(turn: Turn, order: Interrupt) -> None:
         turn.set_error({"code": order.code, "message": message, "job_id": job.jid})
     _take_back(turn, order if order.descend else None)
     for child in job.extras.dependants if order.descend else ():
-        turn.append_to_job(
-            child, msgspec.structs.replace(order, jid=child, version="", sender=None)
-        )
+        turn.append_to_job(child, _below(order, child))
     turn.expire_ms = order.expire_ms
     finish(turn)
 
@@ -118,8 +139,12 @@ def _descend(turn: Turn, aid: str, base: str, leg: state.Leg, order: Interrupt) 
         if name in turn.job.children and name not in turn.job.results:
             children.append(turn.job.children[name])
     for child in children:
-        stop = msgspec.structs.replace(order, jid=child, version="", sender=None)
+        stop = _below(order, child)
         turn.append_to_job(child, stop)
+
+
+def _below(order: Interrupt, child: str) -> Interrupt:
+    return msgspec.structs.replace(order, jid=child, version="", sender=None, nonce=0)
 
 
 def interim(turn: Turn) -> None:

@@ -105,12 +105,7 @@ def _take(turn: Turn, event: Event) -> None:
         case Woken():
             _woken(turn, event)
         case Interrupt():
-            running = turn.job.status > 0
-            if running:
-                ending.interrupt(turn, event)
-            else:
-                turn.note("entry.late")
-            turn.effects += answer_interrupt(event, turn.limits, running=running).effects
+            _interrupt(turn, event)
         case Adopt():
             if turn.job.status > 0:
                 turn.adopt(event.child)
@@ -159,7 +154,8 @@ def answer_interrupt(order: Interrupt, limits: Limits, *, running: bool) -> Outc
     if order.sender is None:
         return Outcome()
     jid, aid, dad, version = order.sender
-    data = Raw(encode_value({"interrupted": running}))
+    said = {"interrupted": False, "scheduled": running} if order.after_ms else None
+    data = Raw(encode_value(said or {"interrupted": running}))
     rid = derive(order.jid, *order.sender)
     payload = encode_entry(Reply(jid, aid, dad, version, "success", 200, data, rid))
     there = partition_of(jid, limits.partitions)
@@ -206,6 +202,17 @@ def _child_exists(turn: Turn, start: ChildStart) -> None:
         return
     exc = DuplicateJob(turn.job.jid)
     turn.append_to_job(start.parent_jid, _refusal(start, str(exc), exc.code))
+
+
+def _interrupt(turn: Turn, order: Interrupt) -> None:
+    running = turn.job.status > 0 and order.nonce in (0, turn.job.meta.created_ms)
+    if not running:
+        turn.note("entry.late")
+    elif order.after_ms:
+        ending.interrupt_later(turn, order)
+    else:
+        ending.interrupt(turn, order)
+    turn.effects += answer_interrupt(order, turn.limits, running=running).effects
 
 
 def _reply(turn: Turn, event: Reply) -> None:

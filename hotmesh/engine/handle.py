@@ -370,14 +370,16 @@ class Engine:
                 f"too many signals of topic {topic!r} wait for a hook with key {key!r:.80}"
             )
 
-    async def interrupt(self, event: Interrupt) -> None:
-        """End a running job.
+    async def interrupt(self, event: Interrupt, *, topic: str) -> None:
+        """End a running job, now or later.
 
         Raises:
-            JobNotFound, JobEnded
+            JobNotFound, JobEnded, Overloaded
         """
 
         def decide(program: Program, job: Job) -> Outcome:
+            if job.meta.topic != topic:
+                raise JobNotFound(event.jid, topic=topic, found=job.meta.topic)
             outcome = advance(program, job, [event], self.env(), self.limits)
             if not outcome.effects:
                 raise JobEnded(event.jid)

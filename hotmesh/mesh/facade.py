@@ -609,23 +609,39 @@ class HotMesh:
         throw: bool = True,
         suppress: bool = False,
         expire: Duration = "1s",
+        code: int = 410,
+        after: Duration | None = None,
     ) -> None:
-        """End a running job. What its workers still do is dropped.
+        """End a running job, now or later. What its workers still do is dropped.
 
         Args:
             topic: The job's topic.
             reason: The message of its error.
             descend: End its dependants too.
-            throw: Give it an error of code 410; without, callers get the data so far.
+            throw: Give it an error of this `code`; without, callers get the data so far.
             suppress: Say nothing when there is no such job, or it has ended.
             expire: How long the record is kept.
+            after: How long the job may still run, by the server's clock; nothing happens to one
+                that has ended by then.
 
         Raises:
             JobNotFound, JobEnded
+            Overloaded: It has a hundred delayed interrupts already.
         """
-        event = Interrupt(job_id, "", reason, throw, expire_ms=parse(expire), descend=descend)
+        after_ms = 0 if after is None else parse(after)
+        event = Interrupt(
+            job_id,
+            "",
+            reason,
+            throw,
+            code,
+            parse(expire),
+            descend,
+            after_ms=after_ms,
+            rid=guid() if after_ms else "",
+        )
         try:
-            await self._engine.interrupt(event)
+            await self._engine.interrupt(event, topic=topic)
         except (JobNotFound, JobEnded):
             if not suppress:
                 raise

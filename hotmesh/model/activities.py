@@ -235,6 +235,7 @@ class Interrupt(Flowing, frozen=True, kw_only=True, tag="interrupt"):
         descend: When true, jobs that named the target as their parent end too.
         code: The code of the error.
         expire: Seconds, or a duration, that the ended job is kept.
+        after: Seconds, or a duration, that the job may still run. Absent: no longer.
         output: What this activity gives as its own output.
     """
 
@@ -245,6 +246,7 @@ class Interrupt(Flowing, frozen=True, kw_only=True, tag="interrupt"):
     descend: Value = False
     code: Value = 410
     expire: Value = None
+    after: Value = None
     output: Io | None = None
 
 

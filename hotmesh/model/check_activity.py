@@ -253,11 +253,13 @@ class _One:
             check_flag(self.scope, self.reader, getattr(interrupt, key), (*self.path, key))
         self._code(interrupt.code)
         check_expire(self.scope, self.reader, interrupt.expire, (*self.path, "expire"))
+        check_waiting(self.scope, self.reader, interrupt.after, (*self.path, "after"))
         topic = self._topic(interrupt.topic) if interrupt.topic is not None else None
         if topic is not None:
             self._started(topic)
         if (
             interrupt.target is None
+            and interrupt.after is None
             and interrupt.output is not None
             and interrupt.output.maps is not None
         ):

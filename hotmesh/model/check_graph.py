@@ -174,7 +174,7 @@ def _check_transitions(scope: Scope, view: GraphScope) -> None:
 
 
 def _ends_itself(activity: object) -> bool:
-    return isinstance(activity, Interrupt) and activity.target is None
+    return isinstance(activity, Interrupt) and activity.target is None and activity.after is None
 
 
 def _elsewhere(scope: Scope, view: GraphScope, name: str) -> str:
