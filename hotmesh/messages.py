@@ -73,6 +73,26 @@ class Work(Struct, array_like=True, frozen=True, tag="work1"):
 # -- the engine stream
 
 
+class Failure(Struct, array_like=True, frozen=True):
+    """A failed activity, or an interrupt, and what failed below it.
+
+    Attributes:
+        code, message: Of the error; the message is cut.
+        aid, dad: The activity and its dimension; "" for an interrupt of the job.
+        handled: Whether a transition with conditions took the error.
+        jid: The job, in the tree of its parent; "" for the job's own.
+        children: What failed in the job that the activity awaited.
+    """
+
+    code: int
+    message: str
+    aid: str = ""
+    dad: str = ""
+    handled: bool = False
+    jid: str = ""
+    children: tuple[Failure, ...] = ()
+
+
 class Reply(Struct, array_like=True, frozen=True, tag="reply1"):
     """An answer to an open activity: from a worker, a child job, or `add`.
 
@@ -81,6 +101,7 @@ class Reply(Struct, array_like=True, frozen=True, tag="reply1"):
         code: What transitions look at.
         rid: Tells one answer from a repeated delivery of the same.
         attempt: The attempt that gave it.
+        failures: What failed in the child job that gave it.
     """
 
     jid: str
@@ -93,6 +114,7 @@ class Reply(Struct, array_like=True, frozen=True, tag="reply1"):
     rid: str
     attempt: int = 0
     trace: str = ""
+    failures: tuple[Failure, ...] = ()
 
 
 class ChildStart(Struct, array_like=True, frozen=True, tag="child1"):

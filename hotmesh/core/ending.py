@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from hotmesh.compiler import EXPIRE_DEFAULT_S, GraphPlan
-from hotmesh.core import state, waits
+from hotmesh.core import failures, state, waits
 from hotmesh.core.context import build, generation_of
 from hotmesh.core.effects import Expire, Publish, TimerDrop, TimerSet
 from hotmesh.core.turn import Turn
@@ -16,7 +16,7 @@ from hotmesh.durations import parse
 from hotmesh.errors import DurationInvalid, MappingError, Overloaded
 from hotmesh.ids import escape
 from hotmesh.mapping import UNDEFINED
-from hotmesh.messages import Discard, Interrupt, Reply, Retire, Status, encode_entry
+from hotmesh.messages import Discard, Failure, Interrupt, Reply, Retire, Status, encode_entry
 
 RETIRED_MS = 1_000
 """How long a record stays whose time had come while branches were open."""
@@ -112,7 +112,9 @@ def interrupt(turn: Turn, order: Interrupt) -> None:
     job.status += state.INTERRUPTED
     if order.throw:
         message = order.reason or f"job [{job.jid}] interrupted"
-        turn.set_error({"code": order.code, "message": message, "job_id": job.jid})
+        error = {"code": order.code, "message": message, "job_id": job.jid}
+        turn.set_error(error)
+        failures.note(turn, "", "", error, order.code)
     _take_back(turn, order if order.descend else None)
     for child in job.extras.dependants if order.descend else ():
         turn.append_to_job(child, _below(order, child))
@@ -185,8 +187,10 @@ def _answer_parent(turn: Turn, status: Literal["success", "pending"]) -> None:
         return
     said: Status = status
     code, data = (200 if status == "success" else 202), job.data
+    failed: tuple[Failure, ...] = ()
     if job.error is not None and status == "success":
         said, code, data = "error", int(job.error.get("code", 500)), job.error
+        failed = failures.handed_up(job.extras.failures, job.jid)
     reply = Reply(
         meta.parent_jid,
         meta.parent_aid,
@@ -198,6 +202,7 @@ def _answer_parent(turn: Turn, status: Literal["success", "pending"]) -> None:
         f"{job.jid}:{job.rev}:{len(turn.effects)}",
         0,
         turn.lineage.last if turn.lineage is not None else "",
+        failed,
     )
     turn.append_to_job(meta.parent_jid, reply)
 

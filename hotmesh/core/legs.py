@@ -8,14 +8,14 @@ import contextlib
 from typing import Any, Literal, TypeAlias
 
 from hotmesh.compiler import Node
-from hotmesh.core import joins
+from hotmesh.core import failures, joins
 from hotmesh.core.context import build, generation_of
 from hotmesh.core.ending import complete, interim
 from hotmesh.core.state import Leg
 from hotmesh.core.turn import Turn, close
 from hotmesh.errors import HotMeshError, MappingError, PayloadInvalid
 from hotmesh.mapping import UNDEFINED, plain
-from hotmesh.messages import Status
+from hotmesh.messages import Failure, Status
 
 OK, PENDING, FAILED = 200, 202, 500
 
@@ -34,15 +34,18 @@ def take(
     status: Status = "success",
     code: int = OK,
     hook: bool = False,
+    below: tuple[Failure, ...] = (),
 ) -> None:
     """Apply one answer to an open leg.
+
+    `below` is what failed in the job that gave it.
 
     A rule that fails turns the answer into an error of the activity (code 500), so that
     transitions can route it; a condition that fails then too is not followed.
     """
     dad = generation_of(base, leg.generation)
     if status == "error":
-        fail(turn, node, base, leg, error_of(data, code), code)
+        fail(turn, node, base, leg, error_of(data, code), code, below=below)
         return
     try:
         if node.check_output is not None and not hook:
@@ -74,7 +77,16 @@ def take(
         follow(turn, node, base, dad, leg, following, open_units=-1, tells=tells)
 
 
-def fail(turn: Turn, node: Node, base: str, leg: Leg, error: dict[str, Any], code: int) -> None:
+def fail(
+    turn: Turn,
+    node: Node,
+    base: str,
+    leg: Leg,
+    error: dict[str, Any],
+    code: int,
+    *,
+    below: tuple[Failure, ...] = (),
+) -> None:
     """Close a leg as failed.
 
     The job carries the error unless a transition with conditions takes it.
@@ -91,6 +103,7 @@ def fail(turn: Turn, node: Node, base: str, leg: Leg, error: dict[str, Any], cod
     except MappingError as exc:
         error = {"message": f"{error.get('message', '')} (and then: {exc})", "code": code}
     turn.set_output(node, dad, error)
+    failures.note(turn, node.id, dad, error, code, handled=handled, below=below)
     if not handled:
         turn.set_error(error)
     close(leg, turn.env.now_ms)

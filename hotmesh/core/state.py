@@ -21,6 +21,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from hotmesh.messages import Failure
+
 REV, STATUS, META, DATA, ERROR, UPDATED, REQUEST = "r", ":", "m", "d", "e", "u", "q"
 EXTRAS, RESULT = "z", "p"
 
@@ -94,26 +96,6 @@ class Leg(Struct, array_like=True):
     key: str = ""
     items: int = 0
     left: int = 0
-
-
-class Failure(Struct, array_like=True, frozen=True):
-    """A failed activity, or an interrupt, and what failed below it.
-
-    Attributes:
-        code, message: Of the error; the message is cut.
-        aid, dad: The activity and its dimension; "" for an interrupt of the job.
-        handled: Whether a transition with conditions took the error.
-        jid: The job, in the tree of its parent; "" for the job's own.
-        children: What failed in the job that the activity awaited.
-    """
-
-    code: int
-    message: str
-    aid: str = ""
-    dad: str = ""
-    handled: bool = False
-    jid: str = ""
-    children: tuple[Failure, ...] = ()
 
 
 class Extras(Struct, array_like=True, frozen=True):

@@ -232,7 +232,8 @@ def _reply(turn: Turn, event: Reply) -> None:
     if event.status != "pending":
         waits.end(turn, node, base, leg)
     data = decode_value(event.data)
-    legs.take(turn, node, base, leg, data=data, status=event.status, code=event.code)
+    below = event.failures
+    legs.take(turn, node, base, leg, data=data, status=event.status, code=event.code, below=below)
 
 
 def _wake(turn: Turn, event: Wake) -> None:

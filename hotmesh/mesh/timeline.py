@@ -10,6 +10,7 @@ from hotmesh.compiler import Node, Program
 from hotmesh.core import Job
 from hotmesh.core.context import generation_of
 from hotmesh.core.state import DONE, OPEN, split_leg
+from hotmesh.mesh.output import JobFailure, failures_of
 
 
 class TimelineLeg(Struct, frozen=True, kw_only=True):
@@ -44,7 +45,7 @@ class TimelineEdge(Struct, frozen=True, kw_only=True):
 
 
 class Timeline(Struct, frozen=True, kw_only=True):
-    """A run: what happened, in the order in which it began."""
+    """A run: what happened, in the order in which it began, and what failed, as a tree."""
 
     job_id: str
     topic: str
@@ -56,6 +57,7 @@ class Timeline(Struct, frozen=True, kw_only=True):
     error: Any
     legs: tuple[TimelineLeg, ...]
     edges: tuple[TimelineEdge, ...]
+    errors: tuple[JobFailure, ...] = ()
 
 
 def _sources(node: Node, entered: set[str]) -> tuple[str, ...]:
@@ -121,4 +123,5 @@ def timeline_of(job: Job, program: Program) -> Timeline:
         error=job.error,
         legs=tuple(by_name[n] for n in names),
         edges=tuple(edges),
+        errors=failures_of(job),
     )

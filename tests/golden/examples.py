@@ -32,6 +32,7 @@ from hotmesh.messages import (
     ChildStart,
     Continue,
     Discard,
+    Failure,
     Interrupt,
     Listen,
     Redeliver,
@@ -89,14 +90,14 @@ meta = state.Meta(
     False,
     1_759_999_999_000,
 )
-failure = state.Failure(
+failure = Failure(
     418,
     "no",
     "a1",
     ",0,0",
     True,
     "j1",
-    (state.Failure(500, "why", "b1", ",0,0", True, "j2", (state.Failure(410, "stop"),)),),
+    (Failure(500, "why", "b1", ",0,0", True, "j2", (Failure(410, "stop"),)),),
 )
 stats = StatsPlan(
     "{t.output.data.id}",
@@ -147,7 +148,7 @@ plan = Plan(
 EXAMPLES: dict[str, Struct] = {
     "RetryRule": rule,
     "Work": work,
-    "Reply": Reply("j1", "a1", ",0,0", "2", "error", 418, DATA, "rid-1", 3, TRACE),
+    "Reply": Reply("j1", "a1", ",0,0", "2", "error", 418, DATA, "rid-1", 3, TRACE, (failure,)),
     "ChildStart": ChildStart(
         "j2", "sub", "2", DATA, "j1", "a1", ",0,0", TRACE, False, 1_760_000_000_000
     ),
@@ -190,7 +191,7 @@ EXAMPLES: dict[str, Struct] = {
 
 
 def _stored() -> dict[str, type[Struct]]:
-    return {k.__name__: k for k in (state.Meta, state.Leg, state.Failure, state.Extras)}
+    return {k.__name__: k for k in (state.Meta, state.Leg, state.Extras)}
 
 
 def structs() -> dict[str, type[Struct]]:
