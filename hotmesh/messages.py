@@ -120,7 +120,8 @@ class Reply(Struct, array_like=True, frozen=True, tag="reply1"):
 class ChildStart(Struct, array_like=True, frozen=True, tag="child1"):
     """Start a job for an `await` activity.
 
-    `jid` is the child's id, already resolved; `answer` is False for fire-and-forget.
+    `jid` is the child's id, already resolved; `answer` is False for fire-and-forget. `origin` is
+    the parent's app and version, when it is another app's.
     """
 
     jid: str
@@ -133,6 +134,30 @@ class ChildStart(Struct, array_like=True, frozen=True, tag="child1"):
     trace: str = ""
     answer: bool = True
     nonce: int = 0
+    origin: tuple[str, str] | None = None
+
+
+class Visit(Struct, array_like=True, frozen=True, tag="visit1"):
+    """An activity of another app asks for a job in this one.
+
+    `jid` is the id that the job gets unless its trigger maps one. The version is the one that is
+    active here when it arrives.
+    """
+
+    jid: str
+    version: str
+    start: ChildStart
+
+
+class Begun(Struct, array_like=True, frozen=True, tag="begun1"):
+    """The job that was asked for in another app has begun: its id, for who may have to end it."""
+
+    jid: str
+    aid: str
+    dad: str
+    version: str
+    app: str
+    child: str
 
 
 class Redeliver(Struct, array_like=True, frozen=True, tag="again1"):
@@ -318,6 +343,8 @@ class Retire(Struct, array_like=True, frozen=True, tag="retire1"):
 EngineEntry = (
     Reply
     | ChildStart
+    | Visit
+    | Begun
     | Redeliver
     | Wake
     | Continue

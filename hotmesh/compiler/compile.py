@@ -36,7 +36,7 @@ CONCURRENCY = 100
 """Items of `each` at a time, unless the model says otherwise."""
 
 _OPTIONS = {
-    "await": ("await_",),
+    "await": ("await_", "app"),
     "signal": (
         "subtype",
         "signal",

@@ -139,6 +139,15 @@ class Plan(Struct, frozen=True, omit_defaults=True):
     format: int = 1
 
     @property
+    def goes_abroad(self) -> bool:
+        """Whether some activity starts jobs in another app."""
+        return any(
+            activity.options.get("app") is not None
+            for graph in self.graphs.values()
+            for activity in graph.activities.values()
+        )
+
+    @property
     def worker_topics(self) -> tuple[str, ...]:
         """The topics of workers that the model names literally, sorted."""
         topics = {

@@ -1,5 +1,6 @@
 """The pure core: state + event → Outcome."""
 
+from hotmesh.core.abroad import admit
 from hotmesh.core.effects import (
     Append,
     Count,
@@ -18,9 +19,9 @@ from hotmesh.core.effects import (
     fold,
 )
 from hotmesh.core.events import Event, Start
+from hotmesh.core.identity import job_id_of
 from hotmesh.core.lineage import SpanRef
 from hotmesh.core.outcome import Note, Outcome
-from hotmesh.core.start import job_id_of
 from hotmesh.core.state import Job, Meta, decode_job, decode_record
 from hotmesh.core.step import advance, answer_interrupt, begin, orphan, refuse, scrub
 from hotmesh.core.turn import Limits
@@ -48,6 +49,7 @@ __all__ = [
     "TimerDrop",
     "TimerSet",
     "Unhear",
+    "admit",
     "advance",
     "answer_interrupt",
     "begin",

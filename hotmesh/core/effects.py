@@ -32,12 +32,16 @@ class Append(Struct, frozen=True, tag="append"):
 
     Attributes:
         stream: The engine's own stream, a worker topic's, or the outbox to another partition.
-        name: The topic of a worker stream, the partition's number for the outbox, else "".
+        name: The topic of a worker stream, else ""; for the outbox the partition's number, or
+            another app's id after an `@`.
+        rid: A repeated append with the same id does nothing; "" where the job's revision sees to
+            it.
     """
 
     stream: StreamKind
     name: str
     payload: bytes
+    rid: str = ""
 
 
 class TimerSet(Struct, frozen=True, tag="timer"):
@@ -181,7 +185,10 @@ def fold(stored: Stored, effect: Effect, now_ms: int) -> None:
         case FieldsDrop(names=names):
             for name in names:
                 stored.fields.pop(name, None)
-        case Append(stream=stream, name=name, payload=payload):
+        case Append(stream=stream, name=name, payload=payload, rid=rid):
+            if rid in stored.receipts:
+                return
+            stored.receipts.update({rid} if rid else ())
             stored.streams.setdefault((stream, name), []).append(payload)
         case TimerSet(entry=entry, after_ms=after_ms):
             stored.timers[entry] = now_ms + after_ms

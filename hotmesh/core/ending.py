@@ -7,8 +7,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw
 
-from hotmesh.compiler import EXPIRE_DEFAULT_S, GraphPlan
-from hotmesh.core import failures, state, waits
+from hotmesh.compiler import EXPIRE_DEFAULT_S, GraphPlan, Node
+from hotmesh.core import abroad, failures, state, waits
 from hotmesh.core.context import build, generation_of
 from hotmesh.core.effects import Expire, Publish, TimerDrop, TimerSet
 from hotmesh.core.turn import Turn
@@ -128,21 +128,33 @@ def _take_back(turn: Turn, order: Interrupt | None = None) -> None:
         if leg.state == state.OPEN:
             aid, base = state.split_leg(name)
             node = turn.program.node(aid)
-            if order is not None and node.type == "await":
-                _descend(turn, aid, base, leg, order)
+            child = leg.key
             waits.end(turn, node, base, leg)
+            if order is not None and node.type == "await":
+                _descend(turn, node, base, leg, order, child)
 
 
-def _descend(turn: Turn, aid: str, base: str, leg: state.Leg, order: Interrupt) -> None:
+def _descend(
+    turn: Turn, node: Node, base: str, leg: state.Leg, order: Interrupt, child: str
+) -> None:
     """End the child, or the children, that an open await waits for."""
-    children = [leg.key] if leg.key else []
+    if child and not _stop(turn, order, child):
+        leg.key = child + abroad.DOOMED
+        turn.set_leg(node, base, leg)
     for index in range(leg.items):
-        name = aid + generation_of(base, index)
+        name = node.id + generation_of(base, index)
         if name in turn.job.children and name not in turn.job.results:
-            children.append(turn.job.children[name])
-    for child in children:
-        stop = _below(order, child)
-        turn.append_to_job(child, stop)
+            child = turn.job.children[name]
+            if not _stop(turn, order, child):
+                turn.set_field(f"{name}/k", (child + abroad.DOOMED).encode())
+
+
+def _stop(turn: Turn, order: Interrupt, child: str) -> bool:
+    """Interrupt a child; False for one whose id is not known yet."""
+    if "\0" in child:
+        return abroad.stop(turn, child, _below(order, child))
+    turn.append_to_job(child, _below(order, child))
+    return True
 
 
 def _below(order: Interrupt, child: str) -> Interrupt:
@@ -195,7 +207,7 @@ def _answer_parent(turn: Turn, status: Literal["success", "pending"]) -> None:
         meta.parent_jid,
         meta.parent_aid,
         meta.parent_dad,
-        meta.version,
+        meta.origin[1] if meta.origin else meta.version,
         said,
         code,
         Raw(state.encode_value(data)),
@@ -204,7 +216,10 @@ def _answer_parent(turn: Turn, status: Literal["success", "pending"]) -> None:
         turn.lineage.last if turn.lineage is not None else "",
         failed,
     )
-    turn.append_to_job(meta.parent_jid, reply)
+    if meta.origin:
+        turn.effects.append(abroad.sent(meta.origin[0], reply))
+    else:
+        turn.append_to_job(meta.parent_jid, reply)
 
 
 def _expire_ms(turn: Turn) -> int:

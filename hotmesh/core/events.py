@@ -11,6 +11,7 @@ from msgspec import Raw, Struct
 
 from hotmesh.messages import (
     Adopt,
+    Begun,
     ChildStart,
     Continue,
     Discard,
@@ -44,7 +45,17 @@ class Start(Struct, frozen=True, kw_only=True):
 
 
 Event: TypeAlias = (
-    Reply | ChildStart | Redeliver | Wake | Continue | Woken | Interrupt | Adopt | Discard | Retire
+    Reply
+    | ChildStart
+    | Begun
+    | Redeliver
+    | Wake
+    | Continue
+    | Woken
+    | Interrupt
+    | Adopt
+    | Discard
+    | Retire
 )
 """What an existing job may meet; the start of a child that does not exist yet is turned into a
 `Start` first.

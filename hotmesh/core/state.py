@@ -47,6 +47,7 @@ class Meta(Struct, array_like=True, frozen=True):
         expire_ms: Overrides the graph's `expire`; -1 when it does not.
         answer: Whether the parent waits for the result.
         nonce: Which run of the parent started this job: an id may be used again.
+        origin: The parent's app and version, when it is another app's.
     """
 
     app: str
@@ -64,6 +65,7 @@ class Meta(Struct, array_like=True, frozen=True):
     parent_dad: str = ""
     answer: bool = True
     nonce: int = 0
+    origin: tuple[str, str] | None = None
 
 
 class Leg(Struct, array_like=True):
@@ -80,8 +82,8 @@ class Leg(Struct, array_like=True):
         seen: Ids of the answers that were applied while the leg stayed open; of a join, the
             parents that came.
         turn: Which wait this is: a cycle may come back to a hook that waits.
-        key: What a waiting hook registered its signal under, or the child that an await waits for;
-            "" for neither.
+        key: What a waiting hook registered its signal under, or the child that an await waits for
+            (see `core/abroad.py` for one in another app); "" for neither.
     """
 
     state: int

@@ -13,7 +13,7 @@ from typing import assert_never
 from msgspec import Raw
 
 from hotmesh.compiler import Node, Program
-from hotmesh.core import ending, items, joins, legs, signals, start, waits
+from hotmesh.core import abroad, ending, items, joins, legs, signals, start, waits
 from hotmesh.core.activities import ENTER, SEND
 from hotmesh.core.context import base_of, build, generation_of
 from hotmesh.core.effects import Append, Delete, Expire
@@ -35,6 +35,7 @@ from hotmesh.ids import derive, partition_of
 from hotmesh.mapping import Env
 from hotmesh.messages import (
     Adopt,
+    Begun,
     ChildStart,
     Continue,
     Discard,
@@ -118,6 +119,8 @@ def _take(turn: Turn, event: Event) -> None:
                 turn.effects.append(Expire(event.after_ms))
         case ChildStart():
             _child_exists(turn, event)
+        case Begun():
+            abroad.begun(turn, event)
         case Retire():
             if turn.job.status > 0:
                 ending.retire(turn, event)
@@ -140,11 +143,14 @@ def scrub(program: Program, job: Job, env: Env, limits: Limits) -> Outcome:
 
 def refuse(start: ChildStart, exc: HotMeshError, limits: Limits) -> Outcome:
     """What a child that can't begin gives: an error for the activity that awaits it."""
+    refusal = _refusal(start, str(exc), exc.code)
+    if start.origin is not None:
+        return Outcome([abroad.sent(start.origin[0], refusal)])
     if not start.answer:
         return Outcome()
     there = partition_of(start.parent_jid, limits.partitions)
     here = partition_of(start.jid, limits.partitions)
-    payload = encode_entry(_refusal(start, str(exc), exc.code))
+    payload = encode_entry(refusal)
     where = ("engine", "") if there == here else ("outbox", str(there))
     return Outcome([Append(*where, payload)])  # type: ignore[arg-type]  # both are literals
 
@@ -180,7 +186,7 @@ def _refusal(start: ChildStart, message: str, code: int) -> Reply:
         start.parent_jid,
         start.parent_aid,
         start.parent_dad,
-        start.version,
+        start.origin[1] if start.origin else start.version,
         "error",
         code,
         Raw(encode_value({"message": message, "code": code})),
@@ -195,13 +201,27 @@ def _child_exists(turn: Turn, start: ChildStart) -> None:
     parent must hear.
     """
     meta = turn.job.meta
-    mine = (meta.parent_jid, meta.parent_aid, meta.parent_dad, meta.nonce)
-    theirs = (start.parent_jid, start.parent_aid, start.parent_dad, start.nonce)
-    if mine == theirs or not start.answer:
+    mine = (meta.parent_jid, meta.parent_aid, meta.parent_dad, meta.nonce, _app(meta.origin))
+    theirs = (
+        start.parent_jid,
+        start.parent_aid,
+        start.parent_dad,
+        start.nonce,
+        _app(start.origin),
+    )
+    if mine == theirs or not (start.answer or start.origin):
         turn.note("entry.repeated")
         return
     exc = DuplicateJob(turn.job.jid)
-    turn.append_to_job(start.parent_jid, _refusal(start, str(exc), exc.code))
+    refusal = _refusal(start, str(exc), exc.code)
+    if start.origin is not None:
+        turn.effects.append(abroad.sent(start.origin[0], refusal))
+    else:
+        turn.append_to_job(start.parent_jid, refusal)
+
+
+def _app(origin: tuple[str, str] | None) -> str:
+    return origin[0] if origin is not None else ""
 
 
 def _interrupt(turn: Turn, order: Interrupt) -> None:

@@ -122,7 +122,7 @@ class EngineComponent:
         self.router = Router("engine", connection, store, streams, GROUP_ENGINE, handler, settings)
         handler.router = self.router
         self._timers = Timers(connection, store, metrics)
-        self._outbox = Outbox(connection, store, settings) if len(streams) > 1 else None
+        self._outbox = Outbox(connection, store, engine.plans, settings)
 
     async def _arm(self) -> None:
         """Graphs that start by themselves: whoever activated their version may have died before
@@ -144,12 +144,10 @@ class EngineComponent:
         await self._arm()
         async with asyncio.TaskGroup() as tasks:
             timers = tasks.create_task(self._timers.run(), name="engine.timers")
-            if self._outbox is not None:
-                forwarding = asyncio.Event()
-                tasks.create_task(self._outbox.router.run(forwarding), name="engine.outbox")
-                await forwarding.wait()
+            forwarding = asyncio.Event()
+            tasks.create_task(self._outbox.run(forwarding), name="engine.outbox")
+            await forwarding.wait()
             await self.router.run(started)
-            if self._outbox is not None:
-                self._outbox.router.drain()
+            self._outbox.drain()
             timers.cancel()
         await self.router.retire()

@@ -14,11 +14,13 @@ from msgspec import Struct
 
 from hotmesh.compiler import Node, Program
 from hotmesh.core import (
+    Effect,
     Event,
     Job,
     Limits,
     Outcome,
     Start,
+    admit,
     advance,
     answer_interrupt,
     begin,
@@ -47,6 +49,7 @@ from hotmesh.log import get_logger
 from hotmesh.mapping import Env
 from hotmesh.messages import (
     Adopt,
+    Begun,
     ChildStart,
     Interrupt,
     Listen,
@@ -56,6 +59,7 @@ from hotmesh.messages import (
     SendAll,
     Signal,
     Tick,
+    Visit,
     Wake,
     Woken,
 )
@@ -87,7 +91,7 @@ class Arrival(Struct, frozen=True):
     stream: str
     group: str
     id: bytes
-    event: Event | Listen | Send | SendAll | Tick
+    event: Event | Listen | Send | SendAll | Tick | Visit
     consumer: str = ""
 
     @property
@@ -133,7 +137,7 @@ class Engine:
         done: list[Key] = []
         failed: dict[Key, str] = {}
         for arrival in arrivals:
-            if isinstance(arrival.event, (Listen, Send, SendAll, Tick)):
+            if isinstance(arrival.event, (Listen, Send, SendAll, Tick, Visit)):
                 try:
                     await self._errand(arrival, done, failed)
                 except (ServerUnavailable, Overloaded):
@@ -260,6 +264,10 @@ class Engine:
             await cron.fire(self, event, entries)
             done.append(arrival.key)
             return
+        if isinstance(event, Visit):
+            await self._admit(event, entries)
+            done.append(arrival.key)
+            return
         assert isinstance(event, (Listen, Send))
         effects = [slot_effect(event, self.limits)]
         item = Apply(jid=event.jid, rev=0, effects=effects, entries=entries)
@@ -268,6 +276,20 @@ class Engine:
             done.append(arrival.key)
         else:
             failed[arrival.key] = f"the slot refused: {verdict.name}"
+
+    async def _admit(self, visit: Visit, entries: Entry) -> None:
+        """Another app asks for a job: settle its version and id, and order its start."""
+        self.plans.abroad.set()  # what it answers leaves by the outbox
+        try:
+            program = await self.plans.active(refresh=True)
+            effects: list[Effect] = [admit(program, visit, self.env(), self.limits)]
+        except (ServerUnavailable, Overloaded):
+            raise
+        except HotMeshError as exc:
+            effects = refuse(visit.start, exc, self.limits).effects
+        item = Apply(jid=visit.jid, rev=0, effects=effects, entries=entries)
+        if (await self.store.apply([item]))[0] is not Verdict.APPLIED:
+            await self.store.acknowledge(entries)  # that job exists: it was admitted before
 
     async def _acknowledge(self, arrivals: Sequence[Arrival], done: list[Key]) -> None:
         """Settle what asks for nothing."""
@@ -446,6 +468,9 @@ def _fields(program: Program, arrivals: Sequence[Arrival]) -> list[str] | None:
         event = arrival.event
         if isinstance(event, Redeliver):
             names[event.work.aid + base_of(event.work.dad)] = None
+        elif isinstance(event, Begun):
+            names[event.aid + base_of(event.dad)] = None
+            names[f"{event.aid}{event.dad}/k"] = None
         elif isinstance(event, (Reply, Wake, Woken)):
             try:
                 node = program.node(event.aid)
@@ -499,7 +524,8 @@ class _Decision:
         if new:
             start = first.event
             assert isinstance(start, ChildStart)
-            request = f"{start.parent_jid}/{start.nonce}/{start.parent_aid}{start.parent_dad}"
+            app = start.origin[0] if start.origin else ""
+            request = f"{app}{start.parent_jid}/{start.nonce}/{start.parent_aid}{start.parent_dad}"
             self.item = New(jid=jid, effects=outcome.effects, request=request, entries=entries)
         else:
             self.item = Apply(jid=jid, rev=rev, effects=outcome.effects, entries=entries)

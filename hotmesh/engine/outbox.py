@@ -1,41 +1,93 @@
-"""Entries for other partitions: from the outbox of their own to the other's engine stream.
+"""Entries for other partitions and other apps: from the outbox of their own to the other's engine
+stream.
 
 They are read as any work is, through a consumer group, so one engine forwards an entry, and a
-sibling does when that one dies. A crash
-in between appends again: every receiver is idempotent (a job id that exists, a leg that is closed,
-    a signal that was seen).
+sibling does when that one dies. A crash in between appends again: every receiver is idempotent (a
+job id that exists, a leg that is closed, a signal that was seen, an admission with its receipt).
+
+An app with one partition has an outbox once it has to do with another app, so its engines look for
+one now and then, and begin to read when there is one.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from hotmesh.connect import Connection
-from hotmesh.errors import HotMeshError
+import msgspec
+from msgspec import Raw
+
+from hotmesh.connect import Connection, ReplyError
+from hotmesh.core.state import encode_value
+from hotmesh.errors import AppNotFound, HotMeshError
+from hotmesh.log import get_logger
+from hotmesh.messages import Reply, Visit, decode_engine_entry, encode_entry
 from hotmesh.router import Delivery, Key, Router, RouterSettings
-from hotmesh.store import GROUP_ENGINE, Entry, Store
+from hotmesh.store import GROUP_ENGINE, Entry, Keys, Plans, Store, partitions_of
 from hotmesh.store.dead import bury_op
+
+log = get_logger("hotmesh.engine")
+
+LOOK_S = 5.0
+"""How often an engine of an app with one partition looks whether a sibling has begun an outbox."""
 
 
 class Outbox:
-    """Forwards what partitions of an app have for each other."""
+    """Forwards what partitions and apps have for each other."""
 
-    def __init__(self, connection: Connection, store: Store, settings: RouterSettings) -> None:
-        self._store = store
+    def __init__(
+        self, connection: Connection, store: Store, plans: Plans, settings: RouterSettings
+    ) -> None:
+        self._store, self._plans = store, plans
+        self._draining = asyncio.Event()
         streams = [p.outbox for p in store.keys.partitions]
         self.router = Router("outbox", connection, store, streams, GROUP_ENGINE, self, settings)
 
+    async def run(self, started: asyncio.Event) -> None:
+        """Forward until drained; with one partition, from when there is something to forward."""
+        if len(self._store.keys.partitions) > 1 or await self._exists():
+            await self.router.run(started)
+            return
+        started.set()
+        while not self._draining.is_set():
+            if self._plans.abroad.is_set() or await self._exists():
+                await self.router.run(asyncio.Event())
+                return
+            await self._pause()
+
+    def drain(self) -> None:
+        """Stop reading. Idempotent."""
+        self._draining.set()
+        self.router.drain()
+
+    async def _exists(self) -> bool:
+        try:
+            stream = self._store.keys.partitions[0].outbox
+            return bool(await self._store.transport.execute("EXISTS", stream))
+        except HotMeshError as exc:
+            log.warning("outbox.not_found_out", error=str(exc))
+            return False
+
+    async def _pause(self) -> None:
+        waits = [asyncio.create_task(e.wait()) for e in (self._plans.abroad, self._draining)]
+        try:
+            await asyncio.wait(waits, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waits:
+                task.cancel()
+
     async def handle(self, batch: list[Delivery]) -> None:
         """Append a batch to the streams that it is for, then settle it."""
-        partitions = self._store.keys.partitions
+        apps = {app: await self._app(app) for app in {d.app for d in batch if d.app}}
         commands: list[tuple[Any, ...]] = []
         for delivery in batch:
-            if not 0 <= delivery.to < len(partitions):
-                await self.bury(delivery, f"there is no partition {delivery.to}")
+            try:
+                stream, payload = self._address(delivery, apps)
+            except (msgspec.DecodeError, ValueError, RecursionError) as exc:
+                await self.bury(delivery, f"can't be forwarded: {exc}")
                 continue
             extra = ("d", delivery.extra) if delivery.extra is not None else ()
-            stream = partitions[delivery.to].engine
-            commands.append(("XADD", stream, "*", "p", delivery.payload, *extra))
+            commands.append(("XADD", stream, "*", "p", payload, *extra))
         for reply in await self._store.transport.execute_many(commands):
             if isinstance(reply, HotMeshError):
                 raise reply
@@ -45,6 +97,44 @@ class Outbox:
         for name, ids in by_stream.items():
             await self._store.acknowledge(Entry(name, GROUP_ENGINE, tuple(ids)))
         self.router.done(d.key for d in batch)
+
+    def _address(self, delivery: Delivery, apps: dict[str, Keys | None]) -> tuple[str, bytes]:
+        """The stream that an entry is for, and the entry.
+
+        Raises:
+            ValueError: It is for a partition that does not exist.
+            DecodeError, RecursionError: What is for another app can't be read.
+        """
+        partitions, payload = self._store.keys.partitions, delivery.payload or b""
+        if not delivery.app:
+            if not 0 <= delivery.to < len(partitions):
+                raise ValueError(f"there is no partition {delivery.to}")
+            return partitions[delivery.to].engine, payload
+        there, entry = apps[delivery.app], decode_engine_entry(payload)
+        if there is not None:
+            return there.of(entry.jid).engine, payload
+        if not isinstance(entry, Visit) or entry.start.origin is None:
+            raise ValueError(f"there is no app {delivery.app!r}")
+        return self._refused(entry, AppNotFound(delivery.app))
+
+    def _refused(self, visit: Visit, exc: HotMeshError) -> tuple[str, bytes]:
+        """What the activity gets that asked for a job where nothing can run."""
+        start = visit.start
+        assert start.origin is not None
+        data = Raw(encode_value({"message": str(exc), "code": exc.code}))
+        where = (start.parent_jid, start.parent_aid, start.parent_dad, start.origin[1])
+        refusal = Reply(*where, "error", exc.code, data, f"{start.jid}:refused", trace=start.trace)
+        return self._store.keys.of(start.parent_jid).engine, encode_entry(refusal)
+
+    async def _app(self, app_id: str) -> Keys | None:
+        """The keys of another app; None for one in which nothing was ever active."""
+        namespace, transport = self._store.keys.namespace, self._store.transport
+        count = await partitions_of(transport, Keys(namespace, app_id).app, None)
+        keys = Keys(namespace, app_id, count)
+        active = await transport.execute("EXISTS", keys.partitions[0].version)
+        if isinstance(active, ReplyError):
+            raise active
+        return keys if active else None
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
         """Into the dead letters of the partition that it lies in."""

@@ -144,6 +144,7 @@ class Await(
 
     Attributes:
         topic: The topic that the other graph subscribes to. `subtype` is an old name of it.
+        app: The app that has the other graph. Absent: this one.
         input: The payload of the other graph.
         output: Schema of its result.
         await: When false, do not wait: go on as soon as the other job exists.
@@ -154,6 +155,7 @@ class Await(
     """
 
     topic: Value
+    app: Value = None
     input: Io | None = None
     output: Io | None = None
     await_: Value = True

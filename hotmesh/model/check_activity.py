@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, assert_never
 
+from hotmesh.errors import NameInvalid
+from hotmesh.ids import check_app_id
 from hotmesh.model.activities import (
     Activity,
     Await,
@@ -191,11 +193,20 @@ class _One:
 
     def _await(self, activity: Await) -> None:
         topic = self._topic(activity.topic)
-        if topic is not None:
+        if topic is not None and activity.app in (None, self.scope.app.id):
             self._started(topic)
+        self._app(activity.app)
         self._each(activity)
         check_flag(self.scope, self.reader, activity.await_, (*self.path, "await"))
         check_duration(self.findings, activity.timeout, (*self.path, "timeout"))
+
+    def _app(self, app: Any) -> None:
+        check_text(self.scope, self.reader, app, (*self.path, "app"))
+        if isinstance(app, str) and not is_rule(app):
+            try:
+                check_app_id(app)
+            except NameInvalid as exc:
+                self.findings.error((*self.path, "app"), str(exc))
 
     def _hook(self, hook: Hook) -> None:
         has_rule = self.name in self.view.rules

@@ -6,6 +6,7 @@ an unknown version is fetched, never guessed.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ class Plans:
         self._store = store
         self._programs: OrderedDict[str, Program] = OrderedDict()
         self.active_version = ""  # as last seen; the server compares it at every start
+        self.abroad = asyncio.Event()  # some version that was met starts jobs in other apps
 
     async def deploy(self, plan: Plan) -> Deployed:
         """Store a plan under its version. Nothing runs on it before it is activated.
@@ -94,7 +96,7 @@ class Plans:
             VersionNotFound, FormatUnknown
         """
         data = await self._stored(version)
-        link(decode_plan(data))
+        self._linked(decode_plan(data))
         return _sha(data)
 
     async def sha(self, version: str) -> str:
@@ -109,13 +111,18 @@ class Plans:
         """The program of a version that has been activated, linked once per process."""
         program = self._programs.get(version)
         if program is None:
-            program = link(await self.plan(version))
+            program = self._linked(await self.plan(version))
             self._programs[version] = program
             while len(self._programs) > CACHED_MAX:
                 self._programs.popitem(last=False)
         else:
             self._programs.move_to_end(version)
         return program
+
+    def _linked(self, plan: Plan) -> Program:
+        if plan.goes_abroad:
+            self.abroad.set()
+        return link(plan)
 
     async def active(self, *, refresh: bool = False) -> Program:
         """The program that new jobs start on.

@@ -29,6 +29,7 @@ from hotmesh.compiler import (
 from hotmesh.core import state
 from hotmesh.messages import (
     Adopt,
+    Begun,
     ChildStart,
     Continue,
     Discard,
@@ -46,6 +47,7 @@ from hotmesh.messages import (
     StreamMetadata,
     StreamResult,
     Tick,
+    Visit,
     Wake,
     Woken,
     Work,
@@ -89,6 +91,7 @@ meta = state.Meta(
     ",0,0",
     False,
     1_759_999_999_000,
+    ("app0", "3"),
 )
 failure = Failure(
     418,
@@ -150,8 +153,10 @@ EXAMPLES: dict[str, Struct] = {
     "Work": work,
     "Reply": Reply("j1", "a1", ",0,0", "2", "error", 418, DATA, "rid-1", 3, TRACE, (failure,)),
     "ChildStart": ChildStart(
-        "j2", "sub", "2", DATA, "j1", "a1", ",0,0", TRACE, False, 1_760_000_000_000
+        "j2", "sub", "2", DATA, "j1", "a1", ",0,0", TRACE, False, 1_760_000_000_000, ("app0", "3")
     ),
+    "Visit": Visit("j2", "2", ChildStart("j2", "sub", "2", DATA, "j1", "a1", ",0,0")),
+    "Begun": Begun("j1", "a1", ",0,0", "2", "app", "j2"),
     "Redeliver": Redeliver(work),
     "Wake": Wake("j1", "a1", ",0,0", "2", "timeout", 4),
     "Continue": Continue("j1", "2", (("a1", ",0,0"), ("a2", ",0,1,0")), "rid-1"),

@@ -90,6 +90,16 @@ effects: st.SearchStrategy[Effect] = st.one_of(
     st.builds(Append, st.just("engine"), st.just(""), blobs),
     st.builds(Append, st.just("worker"), topics, blobs),
     st.builds(Append, st.just("outbox"), st.sampled_from(["1", "12"]), blobs),
+    st.builds(
+        Append, st.just("engine"), st.just(""), blobs, st.sampled_from(["r1", "r" * 300, "r3"])
+    ),
+    st.builds(
+        Append,
+        st.just("outbox"),
+        st.sampled_from(["2", "@b"]),
+        blobs,
+        st.sampled_from(["r1", "r3"]),
+    ),
     st.builds(TimerSet, few_blobs, delays),
     st.builds(TimerDrop, few_blobs),
     st.builds(Publish, st.sampled_from(["caller", "topic"]), st.just("c"), st.binary(max_size=99)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from core_run import NOW_MS, ChildStart, Limits, Reply, Run, graph, one_graph, program
 
@@ -160,7 +161,7 @@ def test_a_child_that_can_not_begin_is_an_error_of_the_await() -> None:
 
 def test_a_child_that_can_not_begin_and_is_not_awaited_tells_nobody() -> None:
     [start] = Run(PARENT, {"n": 4}).pop_entries()
-    unheard = ChildStart(*[getattr(start, f) for f in start.__struct_fields__[:-2]], answer=False)
+    unheard = msgspec.structs.replace(start, answer=False)
 
     assert refuse(unheard, PayloadInvalid("no"), Limits()) == Outcome()
 
