@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from hotmesh.connect import Connection
-from hotmesh.engine import cron
+from hotmesh.engine import collector, cron
 from hotmesh.engine.handle import Arrival, Engine
 from hotmesh.engine.outbox import Outbox
 from hotmesh.engine.timers import Timers
@@ -115,8 +115,10 @@ class EngineComponent:
         engine: Engine,
         settings: RouterSettings,
         metrics: Metrics,
+        *,
+        versions_kept: int = 1,
     ) -> None:
-        self._engine = engine
+        self._engine, self._store, self._kept = engine, store, versions_kept
         handler = EngineHandler(engine, metrics)
         streams = [p.engine for p in store.keys.partitions]
         self.router = Router("engine", connection, store, streams, GROUP_ENGINE, handler, settings)
@@ -143,11 +145,15 @@ class EngineComponent:
         """Until drained and nothing is in hand."""
         await self._arm()
         async with asyncio.TaskGroup() as tasks:
-            timers = tasks.create_task(self._timers.run(), name="engine.timers")
+            side = [
+                tasks.create_task(self._timers.run(), name="engine.timers"),
+                tasks.create_task(collector.run(self._store, self._kept), name="engine.collector"),
+            ]
             forwarding = asyncio.Event()
             tasks.create_task(self._outbox.run(forwarding), name="engine.outbox")
             await forwarding.wait()
             await self.router.run(started)
             self._outbox.drain()
-            timers.cancel()
+            for task in side:
+                task.cancel()
         await self.router.retire()

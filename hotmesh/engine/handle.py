@@ -443,6 +443,12 @@ class Engine:
         job = (await self.store.load([(jid, ())]))[0]
         return job.meta.version if job is not None else (await self.plans.active()).version
 
+    async def _is_late(self, jid: str, arrivals: Sequence[Arrival]) -> bool:
+        """Whether these are for a job that is gone: its version may have gone after it."""
+        if any(isinstance(a.event, ChildStart) for a in arrivals):
+            return False
+        return (await self.store.load([(jid, ())]))[0] is None
+
     async def _programs(
         self, by_job: dict[str, list[Arrival]], failed: dict[Key, str]
     ) -> dict[str, Program]:
@@ -454,6 +460,9 @@ class Engine:
                 try:
                     program = await self.plans.program(version)
                 except (VersionNotFound, FormatUnknown) as exc:
+                    if isinstance(exc, VersionNotFound) and await self._is_late(jid, arrivals):
+                        programs[jid] = await self.plans.active()  # of which nothing is asked
+                        continue
                     log.warning("version.unreadable", job=jid, version=version, error=str(exc))
                     failed.update((a.key, str(exc)) for a in arrivals)
                     continue

@@ -225,7 +225,14 @@ class HotMesh:
             lease_ms=lease_ms,
             deliveries_max=self._settings.deliveries_max,
         )
-        return EngineComponent(self._connection, self._store, self._engine, settings, self._metrics)
+        return EngineComponent(
+            self._connection,
+            self._store,
+            self._engine,
+            settings,
+            self._metrics,
+            versions_kept=self._settings.versions_kept,
+        )
 
     def _worker_component(self, worker: Worker, settle: Any, lease_ms: int) -> WorkerComponent:
         settings = RouterSettings(

@@ -61,12 +61,27 @@ def _short(text: str) -> str:
 class Keys:
     """Keys of one app."""
 
-    __slots__ = ("app", "app_id", "fleet", "members", "namespace", "partitions", "plans", "wake")
+    __slots__ = (
+        "app",
+        "app_id",
+        "collecting",
+        "fleet",
+        "jobs",
+        "members",
+        "namespace",
+        "partitions",
+        "plans",
+        "uses",
+        "wake",
+    )
 
     def __init__(self, namespace: str, app_id: str, partitions: int = 1) -> None:
         self.namespace, self.app_id = namespace, app_id
         self.app = f"{namespace}:{{{app_id}}}"
         self.plans = f"{self.app}:plans"
+        self.uses = f"{self.app}:uses"
+        self.collecting = f"{self.app}:collecting"
+        self.jobs = f"{namespace}:{{{app_id}/*}}:j:*"  # a pattern: neither part can hold a glob
         self.members = f"{self.app}:members"
         self.fleet = f"{self.app}:fleet"
         self.wake = f"{self.app}:wake"
