@@ -471,25 +471,32 @@ class HotMesh:
                 expire_ms=-1 if expire is None else parse(expire),
             )
 
-    async def sub(self, topic: str, handler: OutputHandler) -> OutputSubscription:
+    async def sub(
+        self, topic: str, handler: OutputHandler, *, once: bool = False
+    ) -> OutputSubscription:
         """Call `handler(topic, output)` with results that are published under `topic`.
 
         Args:
             topic: What a graph `publishes`: the results of all its jobs; with a dot and a job id,
                 of that one.
             handler: Async or plain. Its exceptions are logged.
+            once: End with the first job that has ended; what is published while it runs comes
+                before that.
         """
         name = self._store.keys.published(escape(topic))
-        return await self._subscribe(handler, channels=[name], patterns=[f"{name}.*"])
+        return await self._subscribe(handler, once, channels=[name], patterns=[f"{name}.*"])
 
-    async def psub(self, pattern: str, handler: OutputHandler) -> OutputSubscription:
+    async def psub(
+        self, pattern: str, handler: OutputHandler, *, once: bool = False
+    ) -> OutputSubscription:
         """The same with a pattern: `abc.done.*` is every job's result of `abc.done`."""
-        return await self._subscribe(handler, patterns=[self._store.keys.published(pattern)])
+        where = self._store.keys.published(pattern)
+        return await self._subscribe(handler, once, patterns=[where])
 
     async def _subscribe(
-        self, handler: OutputHandler, **where: Sequence[str]
+        self, handler: OutputHandler, once: bool, **where: Sequence[str]
     ) -> OutputSubscription:
-        subscription = OutputSubscription(self._store, handler)
+        subscription = OutputSubscription(self._store, handler, once=once)
         self._subscriptions.append(subscription)
         await subscription.open(self._connection, **where)
         return subscription
