@@ -12,10 +12,13 @@ from hotmesh.compiler import Node
 from hotmesh.core import (
     legs,
 )  # each needs the other: a failed join closes a leg, a closed leg may join
-from hotmesh.core.state import JOINED, JOINING, Leg
+from hotmesh.core.state import JOINED, JOINING, Leg, encode_value
 from hotmesh.core.turn import Turn
 
 UNMET_CODE = 424
+
+ARRIVED_MAX = 100
+"""Arrivals that the record keeps of one join: a parent in a loop may come again and again."""
 
 
 def arrive(turn: Turn, node: Node, parent: Node, parent_dad: str) -> None:
@@ -31,6 +34,7 @@ def arrive(turn: Turn, node: Node, parent: Node, parent_dad: str) -> None:
         turn.wait_joining(name)
     else:
         turn.job.status -= 1
+    _remember(turn, name, parent.id + parent_dad)
     if leg.state != JOINING:
         return  # it has gone on without this one
     if parent.id in leg.seen:
@@ -64,3 +68,11 @@ def _go_on(turn: Turn, node: Node, base: str, leg: Leg) -> None:
     turn.end_joining(node.id + base)
     turn.led(node, base)
     turn.queue.append((node, base))
+
+
+def _remember(turn: Turn, name: str, origin: str) -> None:
+    """Keep which legs led to a join; its own leg forgets it once it is entered."""
+    arrived = turn.job.arrived.setdefault(name, [])
+    if origin not in arrived and len(arrived) < ARRIVED_MAX:
+        arrived.append(origin)
+        turn.set_field(f"{name}/p", encode_value(arrived))

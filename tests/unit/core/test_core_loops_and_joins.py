@@ -303,3 +303,29 @@ def test_the_legs_of_a_joined_activity_are_closed() -> None:
 
     assert {leg.state for leg in run.job.legs.values()} == {DONE}
     assert run.job.extras.joining == ()
+
+
+def test_the_record_of_a_join_says_which_legs_led_to_it() -> None:
+    activities = """
+    t: {type: trigger}
+    p: {type: hook}
+    w: {type: worker, topic: w}
+    again: {type: cycle, ancestor: p}
+    v: {type: worker, topic: v}
+    j: {type: hook, join: all}
+    """
+    edges = """
+    t: [{to: p}, {to: v}]
+    p: [{to: w}]
+    w: [{to: again, conditions: {code: 500}}, {to: j}]
+    v: [{to: j, conditions: {code: 201}}]
+    """
+    run = Run(graph(activities, edges))
+
+    run.reply(run.work("w"), {"message": "no"}, status="error", rid="1")
+    assert run.job.arrived == {"j,0,0": ["w,0,0,0"]}
+    run.reply(run.work("w"), rid="2")
+    run.reply(run.work("v"))
+
+    assert run.status == 0
+    assert run.job.arrived == {"j,0,0": ["w,0,0,0", "w,0,1,0"]}
