@@ -169,7 +169,7 @@ class Stored:
     published: list[tuple[str, str, bytes]] = field(default_factory=list)
     expires_at_ms: int | None = None
     waiters: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
-    early: dict[tuple[str, str], list[tuple[bytes, bool]]] = field(default_factory=dict)
+    early: dict[tuple[str, str], list[tuple[bytes, bool, int]]] = field(default_factory=dict)
     receipts: set[str] = field(default_factory=set)
     woken: list[tuple[bytes, bytes]] = field(default_factory=list)
     sums: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -201,34 +201,36 @@ def fold(stored: Stored, effect: Effect, now_ms: int) -> None:
         case Delete():
             stored.fields.clear()
         case Hear():
-            _hear(stored, effect)
+            _hear(stored, effect, now_ms)
         case Unhear(topic=topic, key=key, waiter=waiter):
             waiting = stored.waiters.get((topic, key), [])
             if waiter in waiting:
                 waiting.remove(waiter)
         case Tell():
-            _tell(stored, effect)
+            _tell(stored, effect, now_ms)
         case Count():
             _count(stored, effect)
         case _:
             assert_never(effect)
 
 
-def _hear(stored: Stored, effect: Hear) -> None:
+def _hear(stored: Stored, effect: Hear, now_ms: int) -> None:
     where = (effect.topic, effect.key)
     if effect.rid and effect.rid in stored.receipts:
         return
     stored.receipts.update({effect.rid} if effect.rid else ())
     early = stored.early.get(where, [])
     while early:
-        signal, closes = early.pop(0)
+        signal, closes, until_ms = early.pop(0)
+        if until_ms < now_ms:
+            continue
         stored.woken.append((effect.waiter, signal))
         if closes:
             return
     stored.waiters.setdefault(where, []).append(effect.waiter)
 
 
-def _tell(stored: Stored, effect: Tell) -> None:
+def _tell(stored: Stored, effect: Tell, now_ms: int) -> None:
     if effect.rid in stored.receipts:
         return
     stored.receipts.add(effect.rid)
@@ -238,7 +240,10 @@ def _tell(stored: Stored, effect: Tell) -> None:
         if effect.closes:
             del waiting[0]
     elif effect.pending_ms:
-        stored.early.setdefault(where, []).append((effect.signal, effect.closes))
+        early = stored.early.setdefault(where, [])
+        while early and early[0][2] < now_ms:
+            early.pop(0)
+        early.append((effect.signal, effect.closes, now_ms + effect.pending_ms))
 
 
 def _count(stored: Stored, effect: Count) -> None:

@@ -282,7 +282,7 @@ def _woken(turn: Turn, event: Woken) -> None:
     found = _open_leg(turn, event.aid, event.dad, link=signal.trace)
     if found is None or event.turn != found[2].turn or not found[2].key:
         # The wait is over, so this signal is for whoever waits next.
-        turn.effects += signals.bounce(event, turn.limits, turn.job.jid).effects
+        turn.effects += signals.bounce(event, turn.limits, turn.job.jid, turn.program).effects
         return
     node, base, leg = found
     leg.seen = [*leg.seen[1 - SEEN_MAX :], signal.rid]

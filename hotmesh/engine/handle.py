@@ -227,7 +227,7 @@ class Engine:
             return _Decision(jid, rev, outcome, arrivals)
         start = arrivals[0].event
         if isinstance(start, Woken):
-            return _Decision(jid, 0, bounce(start, self.limits, jid), arrivals[:1])
+            return _Decision(jid, 0, bounce(start, self.limits, jid, program), arrivals[:1])
         if isinstance(start, Adopt):
             return _Decision(jid, 0, orphan(start, self.limits), arrivals[:1])
         if isinstance(start, Interrupt):

@@ -50,8 +50,8 @@ class Stats(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         id: The job's id. Absent: a new random id.
         key: The key under which jobs are counted and indexed.
         parent: The id of the job whose end ends this one.
-        granularity: The length of a time slot: `5m`, `10m`, `15m`, `30m`, `1h`, or `infinity` for
-            one slot.
+        granularity: The length of a time slot, such as `5m`, `1h` or `1d`, or `infinity` for one
+            slot.
         measures: What is counted per key and slot.
     """
 

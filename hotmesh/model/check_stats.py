@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from hotmesh.model.activities import Measure, Stats
 from hotmesh.model.check_refs import Reader, check_rule, is_rule
 from hotmesh.model.check_values import check_text
 from hotmesh.model.marks import Path
 from hotmesh.model.scope import GraphScope, Scope
 
-# What the original's readers of stats know; other lengths are written and can't be read back.
-_GRANULARITIES = ("5m", "10m", "15m", "30m", "1h", "infinity")
+_GRANULARITY = re.compile(r"[1-9][0-9]{0,5}[mhd]|infinity", re.ASCII)
+_USUAL = ("5m", "10m", "15m", "30m", "1h", "1d", "infinity")
 
 
 def check_stats(scope: Scope, view: GraphScope, name: str, stats: Stats) -> None:
@@ -18,27 +20,15 @@ def check_stats(scope: Scope, view: GraphScope, name: str, stats: Stats) -> None
     reader = Reader(view, name, sees="payload")
     for key in ("id", "key", "parent"):
         check_text(scope, reader, getattr(stats, key), (*path, key))
-    if stats.granularity not in _GRANULARITIES:
-        _granularity(scope, stats.granularity, (*path, "granularity"))
+    if not _GRANULARITY.fullmatch(stats.granularity):
+        near = scope.findings.near(stats.granularity, _USUAL)
+        message = f"{stats.granularity!r:.60} is no granularity{near}; write such as 5m, 1h or 1d"
+        scope.findings.error((*path, "granularity"), f"{message}, or infinity")
     if stats.measures and stats.key is None:
         message = "nothing is counted: `stats.key` is missing"
         scope.findings.warn((*path, "measures"), message, key=True)
     for index, measure in enumerate(stats.measures):
         _measure(scope, reader, measure, (*path, "measures", index))
-
-
-def _granularity(scope: Scope, text: str, path: Path) -> None:
-    known = ", ".join(_GRANULARITIES)
-    if (
-        text[:-1].isascii()
-        and text[:-1].isdigit()
-        and int(text[:6][:-1] or 0) > 0
-        and text[-1] in "mh"
-    ):
-        scope.findings.warn(path, f"slots of {text!r:.60} can't be read back; use {known}")
-    else:
-        near = scope.findings.near(text, _GRANULARITIES)
-        scope.findings.error(path, f"{text!r:.60} is no granularity{near}; use {known}")
 
 
 def _measure(scope: Scope, reader: Reader, measure: Measure, path: Path) -> None:

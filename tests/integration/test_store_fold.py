@@ -226,7 +226,10 @@ def _compare_slots(left: dict[str, Any], partition: Any, stored: Stored) -> None
         assert found[2] == waiting
     for slot, early in stored.early.items():
         found = left.pop(partition.early(*slot), ("list", True, []))
-        assert found[2] == [(b"1" if closes else b"0") + signal for signal, closes in early]
+        assert len(found[2]) == len(early)
+        for item, (signal, closes, until_ms) in zip(found[2], early, strict=True):
+            assert (item[:1], item[16:]) == (b"1" if closes else b"0", signal)
+            assert 0 <= int(item[1:16]) - until_ms < SLACK_MS
         assert found[1]
     for rid in stored.receipts:
         assert left.pop(partition.receipt(rid))[1]

@@ -454,7 +454,7 @@ def test_a_measure_that_is_not_finite_leaves_nothing_half_written(
 def test_a_slot_full_of_early_signals_refuses_one_more(live: Live, store: Store) -> None:
     begin(live, store)
     early = store.keys.of("j").early("s.a", "k")
-    live.do("RPUSH", early, *[b"1x"] * EARLY_MAX)
+    live.do("RPUSH", early, *[b"1" + b"9" * 15 + b"x"] * EARLY_MAX)
     live.do("PEXPIRE", early, 60_000)
     before = live.dump()
 

@@ -3,7 +3,7 @@
 -- ARGV: one MessagePack array {guard, ops, skew_ms}
 --       guard: {name, ...} of guards/<name>.lua    ops: array of {name, ...} of ops/<name>.lua
 -- RETURNS: 1 APPLIED · 2 STALE · 3 DUPLICATE · 4 VERSION · 5 OVERLOADED · 6 LOST; all but 1 have written nothing
--- CALLER: store/jobs.py apply        INCLUDES: now, holds, acknowledge, deliver, guards/*, ops/*
+-- CALLER: store/jobs.py apply        INCLUDES: now, holds, acknowledge, deliver, overdue, guards/*, ops/*
 -- The loader makes one function of each kind of section (guard, settle, check, run) with a branch per file: a table of closures
 -- would be built anew at every call.
 local command = cmsgpack.unpack(ARGV[1])
@@ -11,7 +11,7 @@ local ops, skew_ms = command[2], command[3]
 local verdict = guard(command[1])
 if verdict ~= 1 then return verdict end
 for i = 1, #ops do
-  local refusal = check(ops[i])
+  local refusal = check(ops[i], skew_ms)
   if refusal then return refusal end
 end
 settle(command[1])

@@ -323,7 +323,7 @@ STATS = [
     graph("id", _T + "      id: 5 #!", "activities.t.stats.id", "put it in quotes"),
     graph("job in id", _T + "      id: '{$job.data.x}' #!", "activities.t.stats.id", "not there yet", "warning"),
     graph("granularity", _T + "      granularity: daily #!", "activities.t.stats.granularity", "is no granularity"),
-    graph("odd granularity", _T + "      granularity: 7m #!", "activities.t.stats.granularity", "can't be read back", "warning"),
+    graph("no granularity", _T + "      granularity: 0m #!", "activities.t.stats.granularity", "is no granularity"),
     graph("measure", _T + "      key: k\n      measures: [{measure: cuont, target: '{$self.input.data.x}'}] #!", "activities.t.stats.measures[0].measure", "did you mean 'count'?"),
     graph("target", _T + "      key: k\n      measures: [{measure: count, target: colour}] #!", "activities.t.stats.measures[0].target", "must be a reference"),
     graph("whole payload", _T + "      key: k\n      measures: [{measure: count, target: '{$self.input.data}'}] #!", "activities.t.stats.measures[0].target", "names no field"),
