@@ -298,6 +298,8 @@ class Interrupt(Struct, array_like=True, frozen=True, tag="stop1"):
         after_ms: How long the job may still run; 0 for no longer.
         rid: Tells one delayed order from another.
         nonce: When the job began that is meant, 0 for whichever has the id.
+        parent: The job whose end this one's follows from: only its child is meant. "" for none.
+        tries: How often it has been looked for in vain: a child may not have begun yet.
     """
 
     jid: str
@@ -311,6 +313,8 @@ class Interrupt(Struct, array_like=True, frozen=True, tag="stop1"):
     after_ms: int = 0
     rid: str = ""
     nonce: int = 0
+    parent: str = ""
+    tries: int = 0
 
 
 class Adopt(Struct, array_like=True, frozen=True, tag="adopt1"):

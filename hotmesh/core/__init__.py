@@ -23,7 +23,7 @@ from hotmesh.core.identity import job_id_of
 from hotmesh.core.lineage import SpanRef
 from hotmesh.core.outcome import Note, Outcome
 from hotmesh.core.state import Job, Meta, decode_job, decode_record
-from hotmesh.core.step import advance, answer_interrupt, begin, orphan, refuse, scrub
+from hotmesh.core.step import advance, begin, missed, orphan, refuse, scrub
 from hotmesh.core.turn import Limits
 
 __all__ = [
@@ -51,12 +51,12 @@ __all__ = [
     "Unhear",
     "admit",
     "advance",
-    "answer_interrupt",
     "begin",
     "decode_job",
     "decode_record",
     "fold",
     "job_id_of",
+    "missed",
     "orphan",
     "refuse",
     "scrub",

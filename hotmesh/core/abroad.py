@@ -102,8 +102,12 @@ def begun(turn: Turn, event: Begun) -> None:
             leg.key = child
             turn.set_leg(node, base, leg)
     if known == named(event.app, DOOMED):
-        reason = f"job [{turn.job.jid}], which awaits it, was interrupted"
-        turn.effects.append(sent(event.app, Interrupt(event.child, reason=reason, descend=True)))
+        turn.effects.append(sent(event.app, _doom(turn, event.child)))
+
+
+def _doom(turn: Turn, child: str) -> Interrupt:
+    reason = f"job [{turn.job.jid}], which awaits it, was interrupted"
+    return Interrupt(child, reason=reason, descend=True, parent=turn.job.jid)
 
 
 def stop(turn: Turn, child: str, order: Interrupt) -> bool:

@@ -152,13 +152,15 @@ def _descend(
 def _stop(turn: Turn, order: Interrupt, child: str) -> bool:
     """Interrupt a child; False for one whose id is not known yet."""
     if "\0" in child:
-        return abroad.stop(turn, child, _below(order, child))
-    turn.append_to_job(child, _below(order, child))
+        return abroad.stop(turn, child, _below(order, child, turn.job.jid))
+    turn.append_to_job(child, _below(order, child, turn.job.jid))
     return True
 
 
-def _below(order: Interrupt, child: str) -> Interrupt:
-    return msgspec.structs.replace(order, jid=child, version="", sender=None, nonce=0)
+def _below(order: Interrupt, child: str, parent: str = "") -> Interrupt:
+    return msgspec.structs.replace(
+        order, jid=child, version="", sender=None, nonce=0, parent=parent, tries=0
+    )
 
 
 def interim(turn: Turn) -> None:

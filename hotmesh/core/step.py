@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
+import msgspec
 from msgspec import Raw
 
 from hotmesh.compiler import Node, Program
 from hotmesh.core import abroad, ending, items, joins, legs, signals, start, waits
 from hotmesh.core.activities import ENTER, SEND
 from hotmesh.core.context import base_of, build, generation_of
-from hotmesh.core.effects import Append, Delete, Expire
+from hotmesh.core.effects import Append, Delete, Expire, TimerSet
 from hotmesh.core.events import Event, Start
 from hotmesh.core.outcome import Outcome
 from hotmesh.core.state import (
@@ -47,6 +48,12 @@ from hotmesh.messages import (
     Woken,
     encode_entry,
 )
+
+AGAIN_MS = (1_000, 10_000, 60_000)
+"""After what times a child is looked for that was not there to be interrupted.
+
+Together they are longer than an entry stays with an engine that has died.
+"""
 
 ORPHAN_MS = 1_000
 """How long a finished job is kept whose parent was over before it began."""
@@ -170,6 +177,16 @@ def answer_interrupt(order: Interrupt, limits: Limits, *, running: bool) -> Outc
     return Outcome([Append("outbox", str(there), payload)])
 
 
+def missed(order: Interrupt, limits: Limits) -> Outcome:
+    """There is no job to interrupt. Who waits to hear of it is told; an order from above is tried
+    again, because the child's start may still be on its way.
+    """
+    if order.parent and order.tries < len(AGAIN_MS):
+        again = msgspec.structs.replace(order, tries=order.tries + 1)
+        return Outcome([TimerSet(encode_entry(again), AGAIN_MS[order.tries])])
+    return answer_interrupt(order, limits, running=False)
+
+
 def orphan(adopt: Adopt, limits: Limits) -> Outcome:
     """The job that was named as a parent is over: tell the dependant, which ends its record with
     it.
@@ -225,7 +242,9 @@ def _app(origin: tuple[str, str] | None) -> str:
 
 
 def _interrupt(turn: Turn, order: Interrupt) -> None:
-    running = turn.job.status > 0 and order.nonce in (0, turn.job.meta.created_ms)
+    meta = turn.job.meta
+    meant = order.nonce in (0, meta.created_ms) and order.parent in ("", meta.parent_jid)
+    running = meant and turn.job.status > 0
     if not running:
         turn.note("entry.late")
     elif order.after_ms:

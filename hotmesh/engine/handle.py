@@ -22,9 +22,9 @@ from hotmesh.core import (
     Start,
     admit,
     advance,
-    answer_interrupt,
     begin,
     job_id_of,
+    missed,
     orphan,
     refuse,
     scrub,
@@ -231,8 +231,7 @@ class Engine:
         if isinstance(start, Adopt):
             return _Decision(jid, 0, orphan(start, self.limits), arrivals[:1])
         if isinstance(start, Interrupt):
-            outcome = answer_interrupt(start, self.limits, running=False)
-            return _Decision(jid, 0, outcome, arrivals[:1])
+            return _Decision(jid, 0, missed(start, self.limits), arrivals[:1])
         if not isinstance(start, ChildStart):
             return _Decision(jid, 0, Outcome(), arrivals[:1])  # scrubbed or expired: nobody waits
         event = Start(
