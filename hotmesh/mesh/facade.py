@@ -26,7 +26,6 @@ from hotmesh.errors import (
     JobTimeout,
     NameInvalid,
     SettingsInvalid,
-    VersionNotFound,
 )
 from hotmesh.ids import check_app_id, check_job_id, check_topic, escape, guid
 from hotmesh.lifecycle import Component, Host
@@ -320,20 +319,12 @@ class HotMesh:
         active = await self._active_version()
         before = await self._plans.plan(active) if active is not None else None
         change = difference(before, compiled.plan)
-        try:
-            stored = await self._plans.plan(compiled.plan.version)
-        except VersionNotFound:
-            stored = None
-        clash = (
-            stored is not None
-            and stored.digest != compiled.plan.digest
-            and stored.version == active
-        )
+        clash = await self._plans.is_taken(compiled.plan)
         return PlanResult(
             version=compiled.plan.version,
             active=active,
             hot=not clash,
-            reason="the active version has another model under this number; give it a new one"
+            reason="this version has been active with another model; give this model a new one"
             if clash
             else "",
             added=change.added,

@@ -143,7 +143,8 @@ class PlanResult(Struct, frozen=True, kw_only=True):
         hot: Whether it can be activated while jobs run. Always true for a new version: jobs in
             flight end on theirs.
         reason: Why it can't, or "".
-        added, removed, changed: Activities, as `topic/activity`.
+        added, removed, changed: Activities, as `topic/activity`; among the changed also graphs, as
+            `topic`, and `settings`.
         warnings: What is doubtful in the model.
     """
 

@@ -63,6 +63,19 @@ class Plans:
             raise VersionSealed(app_id=plan.app_id, version=plan.version)
         return Deployed(plan.version, changed=True)
 
+    async def is_taken(self, plan: Plan) -> bool:
+        """Whether the plan's version was activated with another model, so that it can't be
+        deployed.
+        """
+        keys, version = self._store.keys, plan.version
+        fields = (_ACTIVATED + version, _DIGEST + version)
+        activated, digest = await self._store.transport.execute("HMGET", keys.app, *fields)
+        stored = await self._store.transport.execute("HGET", keys.plans, version)
+        if activated is None:
+            return False
+        known = digest.decode() if digest is not None else ""
+        return (decode_plan(stored).digest if stored is not None else known) != plan.digest
+
     async def plan(self, version: str) -> Plan:
         """A stored plan.
 

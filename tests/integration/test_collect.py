@@ -261,3 +261,17 @@ async def test_an_engine_looks_by_itself(
             return await mesh._plans.versions() == ["3", "4"]
 
         await eventually(gone)
+
+
+async def test_a_plan_says_that_a_version_is_taken_whether_or_not_it_is_active(
+    mesh: HotMesh,
+) -> None:
+    await activate(mesh, "1", "2")
+    model = MODEL.replace("APP", mesh._store.keys.app_id).replace("VERSION", "1")
+
+    for _ in range(2):
+        assert (await mesh.plan(model)).hot
+        taken = await mesh.plan(model.replace("1h", "2h"))
+        assert not taken.hot
+        assert "give this model a new one" in taken.reason
+        await swept(mesh, kept=0)  # the second time it is forgotten
