@@ -278,7 +278,7 @@ class Engine:
 
     async def _admit(self, visit: Visit, entries: Entry) -> None:
         """Another app asks for a job: settle its version and id, and order its start."""
-        self.plans.abroad.set()  # what it answers leaves by the outbox
+        self.plans.go_abroad()  # what it answers leaves by the outbox
         try:
             program = await self.plans.active(refresh=True)
             effects: list[Effect] = [admit(program, visit, self.env(), self.limits)]

@@ -39,7 +39,9 @@ class Outbox:
         self, connection: Connection, store: Store, plans: Plans, settings: RouterSettings
     ) -> None:
         self._store, self._plans = store, plans
-        self._draining = asyncio.Event()
+        self._draining = False
+        self._wake = asyncio.Event()
+        plans.on_abroad.append(self._wake.set)
         streams = [p.outbox for p in store.keys.partitions]
         self.router = Router("outbox", connection, store, streams, GROUP_ENGINE, self, settings)
 
@@ -49,15 +51,19 @@ class Outbox:
             await self.router.run(started)
             return
         started.set()
-        while not self._draining.is_set():
-            if self._plans.abroad.is_set() or await self._exists():
+        while not self._draining:
+            if self._plans.is_abroad or await self._exists():
                 await self.router.run(asyncio.Event())
                 return
-            await self._pause()
+            try:
+                await asyncio.wait_for(self._wake.wait(), LOOK_S)
+            except TimeoutError:
+                pass
 
     def drain(self) -> None:
         """Stop reading. Idempotent."""
-        self._draining.set()
+        self._draining = True
+        self._wake.set()
         self.router.drain()
 
     async def _exists(self) -> bool:
@@ -67,14 +73,6 @@ class Outbox:
         except HotMeshError as exc:
             log.warning("outbox.not_found_out", error=str(exc))
             return False
-
-    async def _pause(self) -> None:
-        waits = [asyncio.create_task(e.wait()) for e in (self._plans.abroad, self._draining)]
-        try:
-            await asyncio.wait(waits, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waits:
-                task.cancel()
 
     async def handle(self, batch: list[Delivery]) -> None:
         """Append a batch to the streams that it is for, then settle it."""

@@ -7,11 +7,10 @@ uses, before it does: `store/collect.py` forgets plans that nobody has used or n
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -44,7 +43,8 @@ class Plans:
         self._programs: OrderedDict[str, Program] = OrderedDict()
         self._noted: dict[str, float] = {}  # when the use of a version must be noted again
         self.active_version = ""  # as last seen; the server compares it at every start
-        self.abroad = asyncio.Event()  # some version that was met starts jobs in other apps
+        self.is_abroad = False  # this app has to do with another one
+        self.on_abroad: list[Callable[[], None]] = []  # told once of that
 
     async def deploy(self, plan: Plan) -> Deployed:
         """Store a plan under its version. Nothing runs on it before it is activated.
@@ -151,8 +151,15 @@ class Plans:
 
     def _linked(self, plan: Plan) -> Program:
         if plan.goes_abroad:
-            self.abroad.set()
+            self.go_abroad()
         return link(plan)
+
+    def go_abroad(self) -> None:
+        """A job of this app has to do with another app. Idempotent."""
+        if not self.is_abroad:
+            self.is_abroad = True
+            for call in self.on_abroad:
+                call()
 
     async def active(self, *, refresh: bool = False) -> Program:
         """The program that new jobs start on.
