@@ -8,7 +8,8 @@ import msgspec
 
 from hotmesh.connect import Connection
 from hotmesh.engine import collector, cron
-from hotmesh.engine.handle import Arrival, Engine
+from hotmesh.engine.arrival import Arrival
+from hotmesh.engine.handle import Engine
 from hotmesh.engine.outbox import Outbox
 from hotmesh.engine.timers import Timers
 from hotmesh.errors import AppNotFound, HotMeshError

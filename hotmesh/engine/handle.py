@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from msgspec import Struct
 
-from hotmesh.compiler import Node, Program
+from hotmesh.compiler import Program
 from hotmesh.core import (
     Effect,
-    Event,
     Job,
     Limits,
     Outcome,
@@ -29,10 +28,10 @@ from hotmesh.core import (
     refuse,
     scrub,
 )
-from hotmesh.core.context import base_of, generation_of
 from hotmesh.core.signals import address, bounce, slot, slot_effect, telling
 from hotmesh.core.state import StateMissing, decode_value
 from hotmesh.engine import cron
+from hotmesh.engine.arrival import Arrival, Decision, Key, _fields
 from hotmesh.engine.hook_all import hook_all
 from hotmesh.errors import (
     DuplicateJob,
@@ -49,18 +48,14 @@ from hotmesh.log import get_logger
 from hotmesh.mapping import Env
 from hotmesh.messages import (
     Adopt,
-    Begun,
     ChildStart,
     Interrupt,
     Listen,
-    Redeliver,
-    Reply,
     Send,
     SendAll,
     Signal,
     Tick,
     Visit,
-    Wake,
     Woken,
 )
 from hotmesh.payload import encode
@@ -75,34 +70,6 @@ STALE_MAX = 20
 """Decisions on one job before its entries are left for the lease: more means that something else
 is wrong.
 """
-
-
-Key: TypeAlias = tuple[str, bytes]
-"""Stream and entry id."""
-
-
-class Arrival(Struct, frozen=True):
-    """An event and the entry that brought it.
-
-    Attributes:
-        consumer: Who must still hold the entry for the event to count; "" for anybody.
-    """
-
-    stream: str
-    group: str
-    id: bytes
-    event: Event | Listen | Send | SendAll | Tick | Visit
-    consumer: str = ""
-
-    @property
-    def key(self) -> tuple[str, bytes]:
-        """What tells its entry from every other."""
-        return (self.stream, self.id)
-
-    @property
-    def source(self) -> tuple[str, str, str]:
-        """What arrivals that one script settles have in common."""
-        return (self.stream, self.group, self.consumer)
 
 
 class Settled(Struct, frozen=True):
@@ -162,7 +129,7 @@ class Engine:
         wanted = [(jid, _fields(program, by_job[jid])) for jid, program in programs.items()]
         jobs = await self.store.load(wanted)
         again: dict[str, list[Arrival]] = {}
-        decisions: list[_Decision] = []
+        decisions: list[Decision] = []
         idle: list[Arrival] = []
         for (jid, program), job in zip(programs.items(), jobs, strict=True):
             arrivals = by_job[jid]
@@ -190,7 +157,7 @@ class Engine:
 
     async def _apply(
         self,
-        decisions: list[_Decision],
+        decisions: list[Decision],
         again: dict[str, list[Arrival]],
         done: list[Key],
         failed: dict[Key, str],
@@ -216,7 +183,7 @@ class Engine:
 
     def _decide(
         self, program: Program, jid: str, job: Job | None, arrivals: Sequence[Arrival], env: Env
-    ) -> _Decision:
+    ) -> Decision:
         # One script settles entries of one stream. Those of another are decided next, on what this
         # one leaves.
         arrivals = [a for a in arrivals if a.source == arrivals[0].source]
@@ -224,16 +191,16 @@ class Engine:
             rev = job.rev
             events: list[Any] = [a.event for a in arrivals]
             outcome = advance(program, job, events, env, self.limits)
-            return _Decision(jid, rev, outcome, arrivals)
+            return Decision(jid, rev, outcome, arrivals)
         start = arrivals[0].event
         if isinstance(start, Woken):
-            return _Decision(jid, 0, bounce(start, self.limits, jid, program), arrivals[:1])
+            return Decision(jid, 0, bounce(start, self.limits, jid, program), arrivals[:1])
         if isinstance(start, Adopt):
-            return _Decision(jid, 0, orphan(start, self.limits), arrivals[:1])
+            return Decision(jid, 0, orphan(start, self.limits), arrivals[:1])
         if isinstance(start, Interrupt):
-            return _Decision(jid, 0, missed(start, self.limits), arrivals[:1])
+            return Decision(jid, 0, missed(start, self.limits), arrivals[:1])
         if not isinstance(start, ChildStart):
-            return _Decision(jid, 0, Outcome(), arrivals[:1])  # scrubbed or expired: nobody waits
+            return Decision(jid, 0, Outcome(), arrivals[:1])  # scrubbed or expired: nobody waits
         event = Start(
             jid=jid,
             topic=start.topic,
@@ -245,8 +212,8 @@ class Engine:
         try:
             _, outcome = begin(program, event, env, self.limits)
         except HotMeshError as exc:
-            return _Decision(jid, 0, refuse(start, exc, self.limits), arrivals[:1])
-        return _Decision(jid, 0, outcome, arrivals[:1], new=True)
+            return Decision(jid, 0, refuse(start, exc, self.limits), arrivals[:1])
+        return Decision(jid, 0, outcome, arrivals[:1], new=True)
 
     async def _errand(self, arrival: Arrival, done: list[Key], failed: dict[Key, str]) -> None:
         """What an entry asks of this partition rather than of a job: its slots, or all jobs of
@@ -467,73 +434,3 @@ class Engine:
                     continue
             programs[jid] = program
         return programs
-
-
-def _fields(program: Program, arrivals: Sequence[Arrival]) -> list[str] | None:
-    """The fields that these events need; None for all of them."""
-    names: dict[str, None] = {}
-    for arrival in arrivals:
-        event = arrival.event
-        if isinstance(event, Redeliver):
-            names[event.work.aid + base_of(event.work.dad)] = None
-        elif isinstance(event, Begun):
-            names[event.aid + base_of(event.dad)] = None
-            names[f"{event.aid}{event.dad}/k"] = None
-        elif isinstance(event, (Reply, Wake, Woken)):
-            try:
-                node = program.node(event.aid)
-                base_of(event.dad)
-            except (KeyError, ValueError):
-                return None  # an entry that names nothing of this version: the decision says so
-            names[event.aid + base_of(event.dad)] = None
-            loads = program.loads(event.aid)
-            if loads is None:
-                return None
-            if node.plan.each is not None:
-                _add_item(names, node, event.dad)
-            for kind, other in loads:
-                address = node.address(event.dad, other)
-                names[f"{other.id}{address}/{kind}" if kind else other.id + base_of(address)] = None
-        elif not isinstance(event, ChildStart):
-            return None
-    return list(names)
-
-
-def _add_item(names: dict[str, None], node: Node, dad: str) -> None:
-    """Of an answer to one item of `each`: whether it has come before, and the input that waits
-    for its lane.
-    """
-    names[f"{node.id}{dad}/r"] = None
-    after = int(dad.rpartition(",")[2]) + node.plan.concurrency
-    names[f"{node.id}{generation_of(dad, after)}/i"] = None
-
-
-class _Decision:
-    """What was decided for one job, and which arrivals it takes."""
-
-    __slots__ = ("arrivals", "item", "outcome")
-
-    def __init__(
-        self,
-        jid: str,
-        rev: int,
-        outcome: Outcome,
-        arrivals: Sequence[Arrival],
-        *,
-        new: bool = False,
-    ) -> None:
-        self.outcome, self.arrivals = outcome, list(arrivals)
-        self.item: Apply | New | None = None
-        if not outcome.effects:
-            return
-        first = arrivals[0]
-        ids = tuple(a.id for a in arrivals)
-        entries = Entry(first.stream, first.group, ids, first.consumer)
-        if new:
-            start = first.event
-            assert isinstance(start, ChildStart)
-            app = start.origin[0] if start.origin else ""
-            request = f"{app}{start.parent_jid}/{start.nonce}/{start.parent_aid}{start.parent_dad}"
-            self.item = New(jid=jid, effects=outcome.effects, request=request, entries=entries)
-        else:
-            self.item = Apply(jid=jid, rev=rev, effects=outcome.effects, entries=entries)
