@@ -17,7 +17,7 @@ from hotmesh.compiler import Node, Program
 from hotmesh.core import abroad, ending, items, joins, legs, signals, start, waits
 from hotmesh.core.activities import ENTER, SEND
 from hotmesh.core.context import base_of, build, generation_of
-from hotmesh.core.effects import Append, Delete, Expire, TimerSet
+from hotmesh.core.effects import Append, Delete, Expire, TimerDrop, TimerSet
 from hotmesh.core.events import Event, Start
 from hotmesh.core.outcome import Outcome
 from hotmesh.core.state import (
@@ -145,6 +145,7 @@ def scrub(program: Program, job: Job, env: Env, limits: Limits) -> Outcome:
         if leg.state == OPEN and job.status > 0:
             aid, base = split_leg(name)
             waits.end(turn, program.node(aid), base, leg)
+    turn.effects += [TimerDrop(alarm) for alarm in job.extras.alarms]
     return Outcome([*turn.effects, Delete()])
 
 

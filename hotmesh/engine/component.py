@@ -73,6 +73,7 @@ class EngineHandler:
             stream=delivery.stream,
             job=job,
             deliveries=delivery.count,
+            extra=delivery.extra,
         )
         entry = Entry(delivery.stream, GROUP_ENGINE, (delivery.id,))
         verdict = await store.answer(entry, self.router.consumer, [op], [partition.dead])

@@ -144,6 +144,8 @@ class Outbox:
             stream=delivery.stream,
             job="",
             deliveries=delivery.count,
+            extra=delivery.extra,
+            to=f"@{delivery.app}" if delivery.app else str(delivery.to) if delivery.to >= 0 else "",
         )
         entry = Entry(delivery.stream, GROUP_ENGINE, (delivery.id,))
         await self._store.answer(entry, self.router.consumer, [op], [partition.dead])

@@ -757,6 +757,21 @@ def test_a_dead_letter_is_given_another_life_once(live: Live, store: Store) -> N
     assert live.run(find(store)) == []
 
 
+def test_a_dead_letter_comes_back_with_all_that_its_entry_had(live: Live, store: Store) -> None:
+    partition = store.keys.of("j")
+    id = deliver(live, engine(store))
+    op = bury_op(
+        3, b"p", reason="x", stream=partition.outbox, job="j", deliveries=9, extra=b"\xff", to="@b"
+    )
+    live.run(store.answer(entry_of(store, id), ME, [op], [partition.dead]))
+    (letter,) = live.run(find(store))
+
+    assert live.run(retry(store, letter.id))
+
+    (row,) = live.do("XRANGE", partition.outbox, "-", "+")
+    assert row[1] == [b"p", b"p", b"d", b"\xff", b"to", b"@b"]
+
+
 def test_a_dead_letter_is_dropped(live: Live, store: Store) -> None:
     bury(live, store, b"p")
     [letter] = live.run(find(store))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from core_run import Run, graph, signal
 
+from hotmesh.core import fold, scrub
 from hotmesh.core.ending import ALARMS_MAX
 from hotmesh.core.state import INTERRUPTED, decode_value
 from hotmesh.errors import Overloaded
@@ -147,4 +148,13 @@ def test_a_signal_that_ends_the_job_in_time_takes_the_timer_back() -> None:
     run.take(*run.pop_woken())
 
     assert run.status == 0
+    assert run.timers() == []
+
+
+def test_a_job_that_is_scrubbed_leaves_no_timer() -> None:
+    run = limited()
+
+    for effect in scrub(run.program, run.job, run.env, run.limits).effects:
+        fold(run.stored, effect, run.now_ms)
+
     assert run.timers() == []
