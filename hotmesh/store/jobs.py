@@ -46,6 +46,8 @@ class Verdict(IntEnum):
     VERSION = 4
     OVERLOADED = 5
     LOST = 6
+    UNSEEN = 7
+    GONE = 8
 
 
 _VERDICTS = {int(v): v for v in Verdict}
