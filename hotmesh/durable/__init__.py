@@ -1,0 +1,1 @@
+"""Code-first workflows: ordinary async functions that survive crashes."""

@@ -1,0 +1,64 @@
+"""Async generators that a run leaves suspended.
+
+One that loses its last reference is closed by a task, as asyncio does; that happens at the same
+point of every replay. One that the garbage collector finds, or that is dropped outside a turn, is
+kept until the run is torn down: a `finally` block that ran then could order things at a moment no
+replay repeats.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hotmesh.durable.loop import DeterministicLoop
+
+__all__ = ["Generators"]
+
+_collecting: set[int] = set()
+_watching = threading.Lock()
+
+
+def _on_collection(phase: str, info: dict[str, int]) -> None:
+    if phase == "start":
+        _collecting.add(threading.get_ident())
+    else:
+        _collecting.discard(threading.get_ident())
+
+
+def _watch_collector() -> None:
+    with _watching:
+        if _on_collection not in gc.callbacks:
+            gc.callbacks.append(_on_collection)
+
+
+class Generators:
+    """The hooks that a loop gives to the interpreter while it runs."""
+
+    def __init__(self, loop: DeterministicLoop) -> None:
+        _watch_collector()
+        self._loop = loop
+        self._live: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+        self._orphans: list[AsyncGenerator[Any, Any]] = []
+
+    def started(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """A generator is iterated for the first time."""
+        self._live.add(generator)
+
+    def dropped(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """A suspended generator is about to be freed. May be called on any thread."""
+        if self._loop.is_current() and threading.get_ident() not in _collecting:
+            self._loop.create_task(generator.aclose())
+        else:
+            self._orphans.append(generator)
+
+    def take(self) -> list[AsyncGenerator[Any, Any]]:
+        """Those that are still suspended; each is given out once."""
+        suspended = [*self._live, *self._orphans]
+        self._live.clear()
+        self._orphans.clear()
+        return [generator for generator in suspended if getattr(generator, "ag_frame", None)]
