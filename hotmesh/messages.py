@@ -15,6 +15,17 @@ import msgspec
 from msgspec import Raw, Struct
 
 from hotmesh.ids import guid
+from hotmesh.run_messages import (
+    Call,
+    RunAgain,
+    RunInput,
+    RunListen,
+    RunStart,
+    RunStop,
+    RunTask,
+    RunTimer,
+    RunWoken,
+)
 
 Status = Literal["success", "pending", "error"]
 
@@ -290,9 +301,16 @@ EngineEntry = (
     | Interrupt
     | Adopt
     | Discard
+    | RunTimer
+    | RunAgain
+    | RunInput
+    | RunStart
+    | RunStop
+    | RunWoken
+    | RunListen
 )
 
-_TAGS = frozenset(t.__struct_config__.tag for t in (*typing.get_args(EngineEntry), Work))
+_TAGS = frozenset(t.__struct_config__.tag for t in (*typing.get_args(EngineEntry), Work, Call, RunTask))
 
 _engine_decoder = msgspec.msgpack.Decoder(EngineEntry)
 _work_decoder = msgspec.msgpack.Decoder(Work)

@@ -7,7 +7,7 @@ MessagePack. A run is named by `jid` (the workflow id, so the job whose record i
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -64,7 +64,7 @@ class Call(Struct, array_like=True, frozen=True, tag="call1"):
     keeper: str = ""
     rules: CallRules = CallRules()
     timers: tuple[bytes, ...] = ()
-    type: str = ""
+    workflow: str = ""
     headers: dict[str, Raw] = {}
     trace: str = ""
     lost: int = 0
@@ -174,10 +174,24 @@ class RunWoken(Struct, array_like=True, frozen=True, tag="rwoken1"):
     run_id: str
     seq: int
     name: str
-    signal: Raw = NIL
+    signal: Any = None
     version: str = ""
+
+
+class RunListen(Struct, array_like=True, frozen=True, tag="rlisten1"):
+    """Register, or with `leave` take back, a waiter in the partition of its signal.
+
+    `jid` stands for that partition, not for a run; `waiter` is what the slot keeps.
+    """
+
+    jid: str
+    name: str
+    waiter: bytes
+    leave: bool = False
+    rid: str = ""
 
 
 decode_call = msgspec.msgpack.Decoder(Call).decode
 decode_task = msgspec.msgpack.Decoder(RunTask).decode
 encode_run = msgspec.msgpack.Encoder().encode
+decode_value = msgspec.msgpack.Decoder().decode

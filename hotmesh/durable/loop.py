@@ -82,6 +82,19 @@ class DeterministicLoop(ReportingLoop, RefusingLoop):
     # -- for the owner
 
     @property
+    def host(self) -> Host:
+        """Who owns the loop."""
+        return self._host
+
+    def call_inside(self, fn: Callable[..., T], *args: Any) -> T:
+        """Call a function as if the loop ran; nothing else runs."""
+        outer = self._enter()
+        try:
+            return fn(*args)
+        finally:
+            self._leave(outer)
+
+    @property
     def now_s(self) -> float:
         """The loop's time, in seconds. It never decreases: a smaller value is ignored."""
         return self._now_s

@@ -73,6 +73,8 @@ class Run:
 
     def __init__(self, jid: str, begin: r.Begin, definition: WorkflowDef, *, build: str = "") -> None:
         self.jid, self.begin, self.definition, self.build = jid, begin, definition, build
+        self.namespace = self.keeper = ""
+        self.children: dict[int, r.Child] = {}
         self.loop = DeterministicLoop(self, name=jid)
         self.flags = Flags()
         self.known = 0
@@ -89,6 +91,7 @@ class Run:
         self.cancel_reason = ""
         self.attributes: dict[str, Any] = payloads.decode(begin.attributes) or {}
         self.memo: dict[str, Any] = payloads.decode(begin.memo) or {}
+        self.committed_attributes = dict(self.attributes)
         self.instance: Any = None
         self.handlers: dict[tuple[str, str], HandlerDef] = dict(definition.handlers)
         self.mailbox: dict[str, deque[r.Sent]] = {}
@@ -330,13 +333,13 @@ class Run:
 
         begin = self.begin
         run_id = str(options.get("run_id") or uuid.UUID(int=self.ids.getrandbits(128)).hex)
-        kind = str(options.get("workflow") or begin.type)
+        kind = str(options.get("workflow") or begin.workflow)
         carried = [
             r.encode_input(sent) for box in self.mailbox.values() for sent in box
         ]
         following = replace(
             begin,
-            type=kind,
+            workflow=kind,
             args=args,
             run_id=run_id,
             seed=self.ids.getrandbits(63),
@@ -537,6 +540,7 @@ class Run:
         del self._steps[-record.seq]
         child = self._steps.get(record.seq)
         if record.failure is not None:
+            self.children.pop(record.seq, None)
             self._steps.pop(record.seq, None)
             error = error_of(record.failure)
             if record.failure.type == "WorkflowAlreadyStarted":
@@ -551,6 +555,7 @@ class Run:
         step.set_result(child)
 
     def _apply_child_ended(self, record: r.ChildEnded) -> None:
+        self.children.pop(record.seq, None)
         began = self._steps.pop(-record.seq, None)
         child = self._steps.get(record.seq)
         if began is not None and not began.done():  # both came in one turn, or the first was lost
@@ -692,12 +697,13 @@ class Run:
         seq = self.next_seq()
         command = make(seq)
         self.claim_step_id(command.step_id)
-        began: Step[Any] = Step(self, seq, "child start", command.type)
+        began: Step[Any] = Step(self, seq, "child start", command.workflow)
         ended: ChildHandle[Any] = ChildHandle(
-            self, seq, "child", command.type, decode, _ON_CANCEL_CHILD[cancellation]
+            self, seq, "child", command.workflow, decode, _ON_CANCEL_CHILD[cancellation]
         )
         ended.workflow_id, ended.run_id = command.jid, ""
         self._steps[-seq], self._steps[seq] = began, ended
+        self.children[seq] = command
         self.commands.append(command)
         return began, ended
 
@@ -851,6 +857,16 @@ class Run:
         ]
 
     @property
+    def timers(self) -> list[int]:
+        """Steps whose timers are set."""
+        return list(self._timers)
+
+    @property
+    def waits(self) -> list[tuple[int, str]]:
+        """Steps that wait for signals, and their names."""
+        return [(s.seq, name) for name, steps in self._waiting.items() for s in steps]
+
+    @property
     def unhandled(self) -> int:
         """Signals that nobody has taken."""
         return sum(len(box) for box in self.mailbox.values())
@@ -881,7 +897,7 @@ def _cancel_act(step: Step[Any]) -> bool:
 
 
 def _cancel_act_and_wait(step: Step[Any]) -> bool:
-    step.run.commands.append(r.ActCancel(step.seq))
+    step.run.commands.append(r.ActCancel(step.seq, True))
     return False
 
 
@@ -904,7 +920,7 @@ def _cancel_child(step: Step[Any]) -> bool:
     assert isinstance(step, ChildHandle)
     began = step.run._steps.get(-step.seq)
     if began is not None and step.run._unsay(step.seq):  # it was never asked for
-        del step.run._steps[-step.seq], step.run._steps[step.seq]
+        del step.run._steps[-step.seq], step.run._steps[step.seq], step.run.children[step.seq]
         return True
     step.run.commands.append(r.ChildCancel(step.seq, step.workflow_id, step.run_id))
     return True
@@ -987,7 +1003,7 @@ def _is_ignored(command: r.Command) -> bool:
 _NAMED: dict[type, tuple[str, ...]] = {
     r.Act: ("name", "queue", "step_id", "local"),
     r.Timer: ("step_id",),
-    r.Child: ("type", "queue", "jid", "step_id"),
+    r.Child: ("workflow", "queue", "jid", "step_id"),
     r.ChildCancel: ("jid",),
     r.SignalOut: ("jid", "name"),
     r.StopOut: ("jid", "how"),
@@ -998,7 +1014,7 @@ _NAMED: dict[type, tuple[str, ...]] = {
     r.Patched: ("id",),
     r.Accepted: ("uid",),
     r.Replied: ("uid",),
-    r.ContinueAsNew: ("type",),
+    r.ContinueAsNew: ("workflow",),
 }
 
 
@@ -1044,7 +1060,7 @@ def words(command: r.Command | None) -> str:
     parts = [_WORDS[type(command)]]
     if seq := getattr(command, "seq", 0):
         parts.append(str(seq))
-    for name in ("name", "type", "topic", "id", "uid"):
+    for name in ("name", "workflow", "topic", "id", "uid"):
         if value := getattr(command, name, ""):
             parts.append(str(value))
             break

@@ -36,7 +36,6 @@ from hotmesh.durable.definition import (
     name_of,
 )
 from hotmesh.durable.errors import ApplicationError, ContinueAsNewError, NotInWorkflowError
-from hotmesh.durable.guard import skip_guards
 from hotmesh.durable.loop import DeterministicLoop
 from hotmesh.durable.options import (
     ActivityOptions,
@@ -891,7 +890,7 @@ def info() -> WorkflowInfo:
     return WorkflowInfo(
         workflow_id=run_.jid,
         run_id=begin.run_id,
-        workflow=begin.type,
+        workflow=begin.workflow,
         task_queue=begin.queue,
         namespace=run_.namespace,
         attempt=begin.attempt,
@@ -934,6 +933,8 @@ class _Unsafe:
 
     def skip_guards(self) -> AbstractContextManager[None]:
         """Let the code do what is forbidden. What depends on it must not become a step."""
+        from hotmesh.durable.guard import skip_guards
+
         return skip_guards()
 
 
@@ -952,7 +953,7 @@ class _Logger(logging.LoggerAdapter[logging.Logger]):
         if in_workflow():
             run_ = current("logger")
             extra = dict(kwargs.get("extra") or {})
-            extra |= {"job": run_.jid, "run": run_.begin.run_id, "workflow": run_.begin.type}
+            extra |= {"job": run_.jid, "run": run_.begin.run_id, "workflow": run_.begin.workflow}
             kwargs["extra"] = extra
         return msg, kwargs
 

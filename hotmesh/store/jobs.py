@@ -270,7 +270,7 @@ class Store:
         replies = await self.transport.execute_many(commands)
         for reply in replies:
             if isinstance(reply, ReplyError):
-                raise _translated(reply)
+                raise translated(reply)
         return replies
 
     async def _run(self, commands: list[tuple[Any, ...]]) -> list[Any]:
@@ -279,6 +279,14 @@ class Store:
         A refused script wrote nothing, and the order among the refused is kept, so resending is
         safe.
         """
+        replies = await self.replies(commands)
+        for reply in replies:
+            if isinstance(reply, ReplyError):
+                raise translated(reply)
+        return replies
+
+    async def replies(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        """The same, each with its own reply or `ReplyError`."""
         replies = await self.transport.execute_many(commands)
         for _ in range(RELOADS_MAX):
             refused = [
@@ -292,9 +300,6 @@ class Store:
             again = await self.transport.execute_many([commands[i] for i in refused])
             for i, reply in zip(refused, again, strict=True):
                 replies[i] = reply
-        for reply in replies:
-            if isinstance(reply, ReplyError):
-                raise _translated(reply)
         return replies
 
 
@@ -330,7 +335,7 @@ _ADVICE = {
 }
 
 
-def _translated(error: ReplyError) -> HotMeshError:
+def translated(error: ReplyError) -> HotMeshError:
     """What the server refused, in words that say what to do. Nothing was written.
 
     The kind may stand inside the message: a script without the first line of version 7 reports it

@@ -16,11 +16,11 @@ from hotmesh.core.state import ERROR, META, REV, STATUS, UPDATED
 from hotmesh.ids import partition_of
 from hotmesh.run_messages import RunTask, encode_run
 from hotmesh.store.encode import RECEIPT_MS, Command, text
-from hotmesh.store.jobs import Entry, Store, Verdict, _translated
+from hotmesh.store.jobs import Entry, Store, Verdict, translated
 from hotmesh.store.keys import Partition
 
 RUN, TASK, STATE, RESULT, QUEUE, KEEPER = "n", "t", "y", "z", "k", "g"
-ATTRIBUTES, MEMO, BEATS, FAILURES = "a", "o", "b", "f"
+ATTRIBUTES, MEMO, FIRST, NEXT = "a", "o", "i", "nx"
 """Fields of a run's hash beside those of every job; `s<step>` is an open step, `b<step>` what its
 activity's heart last said, `_<name>` a field of the user's.
 """
@@ -223,6 +223,13 @@ class Runs:
         """
         return await self.store._run(commands)
 
+    async def try_all(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        """The same, each with its own answer or error."""
+        return [
+            translated(reply) if isinstance(reply, ReplyError) else reply
+            for reply in await self.store.replies(commands)
+        ]
+
     def input(self, item: InputOf) -> tuple[Any, ...]:
         """The command that adds an input and wakes the run."""
         entry = item.entry
@@ -308,7 +315,7 @@ class Runs:
         replies = await self.store.transport.execute_many(commands)
         for reply in replies:
             if isinstance(reply, ReplyError):
-                raise _translated(reply)
+                raise translated(reply)
         return replies
 
 
@@ -335,13 +342,13 @@ def _entry(entry: Entry | None) -> list[Any]:
 
 __all__ = [
     "ATTRIBUTES",
-    "BEATS",
     "ERROR",
-    "FAILURES",
+    "FIRST",
     "ITEMS_MAX",
     "KEEPER",
     "MEMO",
     "META",
+    "NEXT",
     "QUEUE",
     "RESULT",
     "REV",

@@ -1,7 +1,7 @@
 """The history of a run, as it is stored: one item per input and one per turn.
 
 An item is one letter and a MessagePack array: `S` a signal or an update, which keeps a run from
-ending before it has looked; `I` any other input; `T` a turn. What happened to a run is appended
+ending before it has looked; `C` the wish to cancel it; `I` any other input; `T` a turn. What happened to a run is appended
 when it happens; a turn says which of these inputs it took, in which order, and what the code asked
 for then. So replay needs nothing but this list.
 """
@@ -68,7 +68,7 @@ class Begin(Struct, array_like=True, frozen=True, tag="begin1"):
         carried: Inputs that the run before had not looked at.
     """
 
-    type: str
+    workflow: str
     args: Raw
     queue: str
     run_id: str
@@ -226,9 +226,10 @@ class Act(Struct, array_like=True, frozen=True, tag="act1"):
 
 
 class ActCancel(Struct, array_like=True, frozen=True, tag="actx1"):
-    """Nobody waits for the activity any more."""
+    """The activity is to stop. `waits` for its end, or nobody does any more."""
 
     seq: int
+    waits: bool = False
 
 
 class Timer(Struct, array_like=True, frozen=True, tag="timer1"):
@@ -250,7 +251,7 @@ class Child(Struct, array_like=True, frozen=True, tag="child2"):
 
     seq: int
     jid: str
-    type: str
+    workflow: str
     queue: str
     begin: bytes
     policy: str = "abandon"
@@ -397,7 +398,7 @@ class ContinueAsNew(Struct, array_like=True, frozen=True, tag="again2"):
     """The run goes on as another, with a history of its own."""
 
     begin: bytes
-    type: str
+    workflow: str
     delay_ms: int = 0
 
 
@@ -459,7 +460,9 @@ _WAITED_FOR = (Sent, Asked, Hooked)
 
 def encode_input(record: Input) -> bytes:
     """An item of a history."""
-    return (b"S" if isinstance(record, _WAITED_FOR) else b"I") + _encode(record)
+    if isinstance(record, _WAITED_FOR):
+        return b"S" + _encode(record)
+    return (b"C" if isinstance(record, CancelAsked) else b"I") + _encode(record)
 
 
 def encode_turn(turn: Turn) -> bytes:
