@@ -20,6 +20,7 @@ from hotmesh.run_messages import (
     RunAgain,
     RunInput,
     RunListen,
+    RunQuery,
     RunStart,
     RunStop,
     RunTask,
@@ -310,7 +311,7 @@ EngineEntry = (
     | RunListen
 )
 
-_TAGS = frozenset(t.__struct_config__.tag for t in (*typing.get_args(EngineEntry), Work, Call, RunTask))
+_TAGS = frozenset(t.__struct_config__.tag for t in (*typing.get_args(EngineEntry), Work, Call, RunTask, RunQuery))
 
 _engine_decoder = msgspec.msgpack.Decoder(EngineEntry)
 _work_decoder = msgspec.msgpack.Decoder(Work)

@@ -80,6 +80,24 @@ class RunTask(Struct, array_like=True, frozen=True, tag="task1"):
     run_id: str
 
 
+class RunQuery(Struct, array_like=True, frozen=True, tag="query1"):
+    """Somebody asks a query handler of a run: an entry of a workflow stream.
+
+    Attributes:
+        args: A MessagePack array.
+        qid: Under which the answer is kept for a minute, and `caller` the client that is told.
+        before_ms: Server time after which nobody waits any more.
+    """
+
+    jid: str
+    run_id: str
+    name: str
+    args: Raw
+    qid: str
+    caller: str
+    before_ms: int
+
+
 class RunTimer(Struct, array_like=True, frozen=True, tag="rtime1"):
     """A timer of a run is due.
 
@@ -192,6 +210,5 @@ class RunListen(Struct, array_like=True, frozen=True, tag="rlisten1"):
 
 
 decode_call = msgspec.msgpack.Decoder(Call).decode
-decode_task = msgspec.msgpack.Decoder(RunTask).decode
+decode_task = msgspec.msgpack.Decoder(RunTask | RunQuery).decode
 encode_run = msgspec.msgpack.Encoder().encode
-decode_value = msgspec.msgpack.Decoder().decode

@@ -170,20 +170,35 @@ class ActivityInfo(Struct, frozen=True, kw_only=True):
     trace: str = ""
 
 
+_MAKING = threading.Lock()
+
+
 class Attempt:
     """One attempt as it runs: what the calls below act on."""
 
     def __init__(self, info: ActivityInfo, beat: Callable[[tuple[Any, ...]], None]) -> None:
         self.info, self.beat = info, beat
         self.reason = ""
-        self.cancelled = threading.Event()
-        self.stopping = threading.Event()
+        self.stopping = False
+        self._cancelled: threading.Event | None = None
+
+    @property
+    def cancelled(self) -> threading.Event:
+        """Set when it should stop. Made when it is first asked for: most attempts never do."""
+        if self._cancelled is None:
+            with _MAKING:
+                if self._cancelled is None:
+                    self._cancelled = threading.Event()
+                    if self.reason:
+                        self._cancelled.set()
+        return self._cancelled
 
     def cancel(self, reason: str) -> None:
         """Ask it to stop; the first reason counts."""
         if not self.reason:
             self.reason = reason
-        self.cancelled.set()
+        if self._cancelled is not None:
+            self._cancelled.set()
 
 
 CURRENT: contextvars.ContextVar[Attempt] = contextvars.ContextVar("hotmesh_activity")
@@ -216,7 +231,7 @@ def heartbeat(*details: Any) -> None:
 
 def is_cancelled() -> bool:
     """Whether the activity should stop; for plain functions, which can't be interrupted."""
-    return _current("is_cancelled").cancelled.is_set()
+    return bool(_current("is_cancelled").reason)
 
 
 def wait_cancelled(timeout: float | None = None) -> bool:
@@ -231,7 +246,7 @@ def cancel_reason() -> str:
 
 def shutting_down() -> bool:
     """Whether the worker stops; the activity has until its grace ends."""
-    return _current("shutting_down").stopping.is_set()
+    return _current("shutting_down").stopping
 
 
 def complete_later() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -165,7 +165,7 @@ class Calls:
     async def finish(self) -> None:
         """Wait for attempts; after `grace_s` cancel them and hand them back."""
         for running in self.attempts.running.values():
-            running.attempt.stopping.set()
+            running.attempt.stopping = True
         deadline = asyncio.get_running_loop().time() + self.grace_s
         while self.attempts.running and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
@@ -542,5 +542,3 @@ def info_of(call: Call, details: Any, *, local: bool = False) -> ActivityInfo:
         trace=call.trace,
     )
 
-
-_ = Callable

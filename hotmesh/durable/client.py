@@ -416,10 +416,9 @@ def check_workflow_id(workflow_id: str) -> str:
         raise NameInvalid("a workflow id holds characters that have no UTF-8 form") from exc
     if not 0 < size <= WORKFLOW_ID_BYTES_MAX:
         raise NameInvalid(f"a workflow id has 1 to {WORKFLOW_ID_BYTES_MAX} bytes, not {size}")
-    if any(ord(c) < 32 or c in "{}" for c in workflow_id) or workflow_id[0] == "-":
+    if any(ord(c) < 32 or c in "{}" for c in workflow_id):
         raise NameInvalid(
-            f"workflow id {workflow_id!r:.80} must hold no control characters and no braces, and "
-            "not begin with '-'"
+            f"workflow id {workflow_id!r:.80} must hold no control characters and no braces"
         )
     return workflow_id
 

@@ -27,7 +27,7 @@ from hotmesh.durable.search import read
 from hotmesh.durations import Duration, parse
 from hotmesh.errors import JobNotFound, JobTimeout, Overloaded
 from hotmesh.ids import guid
-from hotmesh.run_messages import RunStop, decode_value
+from hotmesh.run_messages import RunStop
 from hotmesh.store import Verdict, retrying
 from hotmesh.store.runs import ATTRIBUTES, MEMO, NEXT, RESULT, RUN, STATE, InputOf
 
@@ -117,7 +117,7 @@ class WorkflowHandle(Generic[R]):
             )
         if ERROR not in record:
             return None  # type: ignore[return-value]
-        failure = msgspec.convert(decode_value(record[ERROR])["failure"], r.Failure)
+        failure = r.decode_error(record[ERROR])
         raise self._failed(state, run_id, await self._client.unpack_failure(failure))
 
     def _failed(self, state: str, run_id: str, failure: r.Failure) -> WorkflowFailed:

@@ -22,6 +22,7 @@ import msgspec
 
 from hotmesh.connect import Connection
 from hotmesh.core.durable import records as r
+from hotmesh.durable import queries
 from hotmesh.durable.attempts import Function, Outcome, Running
 from hotmesh.durable.calls import Calls, info_of, next_attempt, retry_ops, wrapped
 from hotmesh.durable.commit import Commit, call_of
@@ -33,7 +34,7 @@ from hotmesh.errors import HotMeshError, ServerUnavailable
 from hotmesh.log import get_logger
 from hotmesh.messages import is_of_another_release
 from hotmesh.router import Delivery, Key, Router, RouterSettings
-from hotmesh.run_messages import Call, RunTask, RunTimer, decode_task, encode_run
+from hotmesh.run_messages import Call, RunQuery, RunTask, RunTimer, decode_task, encode_run
 from hotmesh.store import GROUP_WORKER, Entry, Store, Verdict
 from hotmesh.store.dead import bury_op
 from hotmesh.store.runs import RUN, RunCommand, RunHead, Runs
@@ -74,6 +75,7 @@ class Active:
         "inputs",
         "items",
         "local",
+        "queries",
         "refusals",
         "run",
         "scheduled",
@@ -92,6 +94,7 @@ class Active:
         self.extras: list[Callable[[Commit], None]] = []
         self.sending = self.scheduled = False
         self.refusals = 0
+        self.queries: list[tuple[Delivery, RunQuery]] = []
 
 
 class Turns:
@@ -164,6 +167,9 @@ class Turns:
             except (msgspec.DecodeError, ValueError, RecursionError) as exc:
                 await self._unreadable(delivery, str(exc))
                 continue
+            if isinstance(task, RunQuery):
+                self._ask(delivery, task)
+                continue
             current = self.active.get(task.run_id)
             if current is not None:
                 current.deliveries.append(delivery)
@@ -177,6 +183,45 @@ class Turns:
                 absent.append(active)
         if absent:
             await self._load(absent)
+
+    def _ask(self, delivery: Delivery, query: RunQuery) -> None:
+        """Answer a question from memory, or else from the history."""
+        active = self.active.get(query.run_id)
+        if active is not None:
+            active.queries.append((delivery, query))
+            return
+        run = self.cache.get(query.run_id)
+        if run is not None:
+            self._spawn(self._reply(delivery, query, queries.answer(run, query)))
+        else:
+            self._spawn(self._replay_for(delivery, query))
+
+    def _answer_queries(self, active: Active) -> None:
+        """Questions that came while a turn was not committed yet."""
+        waiting, active.queries = active.queries, []
+        for delivery, query in waiting:
+            if active.run is not None:
+                self._spawn(self._reply(delivery, query, queries.answer(active.run, query)))
+            else:
+                self._spawn(self._replay_for(delivery, query))
+
+    async def _replay_for(self, delivery: Delivery, query: RunQuery) -> None:
+        try:
+            items = await self.runs.history(query.jid, query.run_id)
+            run = self._create(RunTask(query.jid, query.run_id), items)
+            run.replay(r.decode_items(items))
+            said = queries.answer(run, query)
+            self._tear_down(run)
+        except HotMeshError as exc:
+            said = queries.refuse(exc)
+        except Exception as exc:  # user code and its history; it becomes the answer
+            said = queries.refuse(exc.__cause__ or exc)
+        await self._reply(delivery, query, said)
+
+    async def _reply(self, delivery: Delivery, query: RunQuery, said: bytes) -> None:
+        if self.store.clock.now_ms() < query.before_ms:
+            await self.runs.reply(query.jid, query.qid, said, query.caller)
+        await self._drop_all([delivery])
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
         """Into the dead letters. The run stays as it is: a person decides."""
@@ -489,6 +534,8 @@ class Turns:
         if count:
             run.rev = str(int(run.rev) + 1)
         run.keeper = commit.keeper
+        if active.queries:
+            self._answer_queries(active)
         fused, commands = commit.fused, active.commands
         active.items, active.commands, active.extras = [], [], []
         if run.closed is not None:
@@ -691,6 +738,9 @@ class Turns:
     def _forget(self, active: Active) -> None:
         """The run's memory can't be trusted any more."""
         self.active.pop(active.task.run_id, None)
+        waiting, active.queries = active.queries, []
+        for delivery, query in waiting:
+            self._spawn(self._replay_for(delivery, query))
         for running in (*active.fused.values(), *active.local.values()):
             running.cancel("GONE")
         active.fused.clear()

@@ -32,6 +32,9 @@ ITEMS_MAX = 50_000
 
 PAGE = 1_000
 
+ANSWER_MS = 60_000
+"""How long the answer to a query is kept."""
+
 
 class RunHead(Struct, frozen=True):
     """What every load of a run asks for."""
@@ -303,6 +306,26 @@ class Runs:
     async def forget(self, partition: Partition, queue: str, keeper: str) -> None:
         """A gone worker's streams are empty: strike it off."""
         await self._read([("ZREM", partition.keepers(queue), keeper), ("DEL", partition.life(keeper))])
+
+    async def ask(self, jid: str, queue: str, keeper: str, query: bytes) -> None:
+        """Put a question to whoever keeps a run."""
+        partition = self.store.keys.of(jid)
+        keys = [partition.tasks(queue)]
+        if keeper:
+            keys += [partition.tasks(queue, keeper), partition.life(keeper)]
+        await self.store.run("ask", keys, query)
+
+    async def reply(self, jid: str, qid: str, answer: bytes, caller: str) -> None:
+        """Keep an answer for a minute, and tell who asked."""
+        key = self.store.keys.of(jid).receipt(qid)
+        channel = self.store.keys.caller(caller)
+        await self._read([("SET", key, answer, "PX", ANSWER_MS), ("PUBLISH", channel, jid)])
+
+    async def answer(self, jid: str, qid: str) -> bytes | None:
+        """The answer to a question, if it has come."""
+        key = self.store.keys.of(jid).receipt(qid)
+        found: bytes | None = (await self._read([("GET", key)]))[0]
+        return found
 
     async def execute(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         """Plain commands that write no run (heartbeats, indexes), in one pipeline."""

@@ -50,6 +50,7 @@ SCRIPTS = (
     "seal",
     "activate",
     "rehome",
+    "ask",
 )
 
 

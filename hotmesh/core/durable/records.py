@@ -458,6 +458,18 @@ _decode_input = msgspec.msgpack.Decoder(Input).decode
 _WAITED_FOR = (Sent, Asked, Hooked)
 
 
+class _Error(Struct):
+    failure: Failure
+
+
+_decode_error = msgspec.msgpack.Decoder(_Error).decode
+
+
+def decode_error(raw: bytes) -> Failure:
+    """The failure in the error of a run's record."""
+    return _decode_error(raw).failure
+
+
 def encode_input(record: Input) -> bytes:
     """An item of a history."""
     if isinstance(record, _WAITED_FOR):
