@@ -311,7 +311,9 @@ EngineEntry = (
     | RunListen
 )
 
-_TAGS = frozenset(t.__struct_config__.tag for t in (*typing.get_args(EngineEntry), Work, Call, RunTask, RunQuery))
+_TAGS = frozenset(
+    t.__struct_config__.tag for t in (*typing.get_args(EngineEntry), Work, Call, RunTask, RunQuery)
+)
 
 _engine_decoder = msgspec.msgpack.Decoder(EngineEntry)
 _work_decoder = msgspec.msgpack.Decoder(Work)

@@ -122,7 +122,9 @@ class RunTimer(Struct, array_like=True, frozen=True, tag="rtime1"):
 
 
 class RunAgain(Struct, array_like=True, frozen=True, tag="ragain1"):
-    """An activity's retry is due: append its call again, if its attempt is still the current one."""
+    """An activity's retry is due: append its call again, if its attempt is still the current
+    one.
+    """
 
     call: Call
 

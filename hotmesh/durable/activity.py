@@ -48,7 +48,7 @@ class Activity(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]:
         if _in_workflow():
-            from hotmesh.durable.workflow import schedule
+            from hotmesh.durable.workflow.activities import schedule
 
             if kwargs:
                 args = self._bound(args, kwargs)  # type: ignore[assignment]

@@ -58,10 +58,12 @@ class Function:
 
     __slots__ = ("fn", "is_async", "name", "signature")
 
-    def __init__(self, fn: Callable[..., Any], name: str, signature: Signature | None = None) -> None:
+    def __init__(
+        self, fn: Callable[..., Any], name: str, signature: Signature | None = None
+    ) -> None:
         self.fn, self.name = fn, name
         self.signature = signature or signature_of(fn)
-        call = fn if inspect.isroutine(fn) else getattr(type(fn), "__call__", fn)
+        call = fn if inspect.isroutine(fn) else type(fn).__call__
         self.is_async = inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(call)
 
 
@@ -76,8 +78,8 @@ class Running:
     __slots__ = (
         "_beat_at",
         "attempt",
-        "began",
         "beats",
+        "began",
         "done",
         "function",
         "future",

@@ -146,7 +146,9 @@ class Calls:
         try:
             call = decode_call(payload)
             job = call.jid
-            failure = r.Failure("lost", f"activity {call.name!r} could not be handled: {reason}", code=597)
+            failure = r.Failure(
+                "lost", f"activity {call.name!r} could not be handled: {reason}", code=597
+            )
             await self._answer(delivery, call, self._failed(call, failure, "max_attempts"))
         except (msgspec.DecodeError, ValueError, RecursionError):
             pass  # an entry that can't be read names no run
@@ -177,7 +179,9 @@ class Calls:
             ):
                 break
             await asyncio.sleep(0.01)
-        await asyncio.gather(*[self._hand_back_thread(r_) for r_ in list(self.attempts.running.values())])
+        await asyncio.gather(
+            *[self._hand_back_thread(r_) for r_ in list(self.attempts.running.values())]
+        )
         if self._settling:
             await asyncio.wait(list(self._settling), timeout=self.grace_s + 10)
         await self.router.release()
@@ -267,7 +271,10 @@ class Calls:
 
     def _failed(self, call: Call, failure: r.Failure, state: str) -> r.Answer:
         return r.Answer(
-            call.seq, call.attempt, failure=wrapped(call.name, call.seq, call.attempt, failure, state, self.worker), worker=self.worker
+            call.seq,
+            call.attempt,
+            failure=wrapped(call.name, call.seq, call.attempt, failure, state, self.worker),
+            worker=self.worker,
         )
 
     async def _answer(self, delivery: Delivery, call: Call, answer: r.Answer) -> None:
@@ -492,7 +499,11 @@ def next_attempt(
         return None, "fatal"
     if rules.attempts_max and call.attempt >= rules.attempts_max:
         return None, "max_attempts"
-    pause = failure.delay_ms if failure.delay_ms >= 0 else delay_ms(rules, call.attempt, random.random())
+    pause = (
+        failure.delay_ms
+        if failure.delay_ms >= 0
+        else delay_ms(rules, call.attempt, random.random())
+    )
     if rules.deadline_ms and now_ms + pause >= rules.deadline_ms:
         return None, "timeout"
     return pause, ""
@@ -541,4 +552,3 @@ def info_of(call: Call, details: Any, *, local: bool = False) -> ActivityInfo:
         headers={k: payloads.decode(v) for k, v in call.headers.items()},
         trace=call.trace,
     )
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -32,8 +33,8 @@ from hotmesh.lifecycle import Host
 from hotmesh.mesh.results import Results
 from hotmesh.run_messages import NIL
 from hotmesh.store import Apply, Verdict, retrying
-from hotmesh.store.runs import FIRST, NEXT, RUN, STATE, RunCommand
 from hotmesh.store.run_ops import RENDEZVOUS
+from hotmesh.store.runs import FIRST, NEXT, RUN, STATE, RunCommand
 from hotmesh.telemetry import spans
 
 KEEP: Duration = "24h"
@@ -270,7 +271,7 @@ class WorkflowClient:
         for _ in range(TRIES_MAX):
             command = _start_command(opened, jid, begin, request, reuse, archived, delay_ms, fields)
             started = await retrying(
-                lambda c=command: opened.runs.start(c, begin.run_id), what="start"  # type: ignore[misc]
+                partial(opened.runs.start, command, begin.run_id), what="start"
             )
             if started.verdict in ("started", "repeated"):
                 return started.run_id
@@ -333,7 +334,7 @@ class WorkflowClient:
         """
         decode = payloads.decode
         if workflow is not None and not isinstance(workflow, str):
-            decode = signature_of(workflow).value  # type: ignore[assignment]
+            decode = signature_of(workflow).value
         return WorkflowHandle(self._client, workflow_id, run_id, decode)
 
     async def signal(self, name: str, *data: Any) -> None:

@@ -92,7 +92,9 @@ class Commit:
         """A step waits no more."""
         self.drops.append(f"s{seq}")
 
-    def input(self, seq: int, jid: str, run_id: str, record: bytes, *, answered: bool = True) -> None:
+    def input(
+        self, seq: int, jid: str, run_id: str, record: bytes, *, answered: bool = True
+    ) -> None:
         """A record for another run (or this one)."""
         run_id_of_mine = self.run.begin.run_id
         rid = derive(run_id_of_mine, "input", str(seq))
@@ -308,8 +310,8 @@ def _end(commit: Commit, state: str, **outcome: Any) -> None:
         begin=run.begin,
         state=state,
         children=[] if state == "continued" else list(run.children.values()),
-        timers=run.timers,
-        waits=run.waits,
+        timers=run.open_timers,
+        waits=run.open_waits,
         now_ms=commit.store.clock.now_ms(),
         **outcome,
     )

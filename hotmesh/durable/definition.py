@@ -11,7 +11,6 @@ from msgspec import Struct
 from hotmesh.durable.errors import RegistrationError
 from hotmesh.durable.options import RetryPolicy
 from hotmesh.durable.payloads import Signature
-from hotmesh.durations import Duration
 
 MARK = "__hotmesh_workflow__"
 RUN_MARK = "__hotmesh_run__"
@@ -100,7 +99,9 @@ class WorkflowDef:
                 f"workflow {self.name!r} is no async function; write 'async def'"
             )
         _check_parameters(self.main, self.name)
-        self.signature = Signature(self.main, f"workflow {self.name!r}", method=self.kind is not None)
+        self.signature = Signature(
+            self.main, f"workflow {self.name!r}", method=self.kind is not None
+        )
         self.handlers = _handlers_of(self.kind) if self.kind else {}
 
 

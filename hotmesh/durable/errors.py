@@ -369,7 +369,8 @@ class UnknownWorkflowError(DurableError):
         self.name, self.known = name, tuple(known)
         super().__init__(
             f"no workflow {name!r} is registered with this worker (it has "
-            f"{', '.join(self.known) or 'none'}); add it to workflows=, or start a worker that has it"
+            f"{', '.join(self.known) or 'none'}); add it to workflows=, or start a worker that "
+            "has it"
         )
 
 
@@ -380,8 +381,8 @@ class UnknownActivityError(DurableError):
         self.name, self.known = name, tuple(known)
         super().__init__(
             f"no activity {name!r} is registered with this worker (it has "
-            f"{', '.join(self.known) or 'none'}); add it to activities=, or start a worker that has "
-            "it"
+            f"{', '.join(self.known) or 'none'}); add it to activities=, or start a worker that "
+            "has it"
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -17,7 +16,6 @@ from hotmesh.durable.errors import (
     WorkflowCancelled,
     WorkflowClosedError,
     WorkflowContinued,
-    WorkflowError,
     WorkflowFailed,
     WorkflowInterrupted,
     WorkflowNotFound,
@@ -109,7 +107,9 @@ class WorkflowHandle(Generic[R]):
             return value
         if state == "continued":
             raise WorkflowContinued(
-                workflow_id=self.workflow_id, run_id=run_id, new_run_id=record.get(NEXT, b"").decode()
+                workflow_id=self.workflow_id,
+                run_id=run_id,
+                new_run_id=record.get(NEXT, b"").decode(),
             )
         if int(record[STATUS]) > 0:
             raise WaitTimeoutError(
@@ -273,7 +273,7 @@ class WorkflowHandle(Generic[R]):
                 left = deadline - asyncio.get_running_loop().time()
                 if left <= 0:
                     raise WaitTimeoutError(
-                        f"update {name!r} of workflow {self.workflow_id!r} was not answered in time",
+                        f"update {name!r} of workflow {self.workflow_id!r} was not answered",
                         workflow_id=self.workflow_id,
                         run_id=run_id,
                     )
@@ -330,7 +330,9 @@ class WorkflowHandle(Generic[R]):
         Raises:
             WorkflowNotFound: There is none of this id.
         """
-        return (await self._record(self.run_id if await self._is_archived() else ""))[STATE].decode()
+        return (await self._record(self.run_id if await self._is_archived() else ""))[
+            STATE
+        ].decode()
 
     async def _is_archived(self) -> bool:
         if not self.run_id:
@@ -378,5 +380,3 @@ class WorkflowHandle(Generic[R]):
             workflow_id=self.workflow_id,
             run_id=self.run_id,
         )
-
-

@@ -41,9 +41,7 @@ class Keeper:
         told = loop.time()
         while not self._draining.is_set():
             try:
-                await asyncio.wait_for(
-                    self._draining.wait(), SWEEP_S * random.uniform(0.7, 1.3)
-                )
+                await asyncio.wait_for(self._draining.wait(), SWEEP_S * random.uniform(0.7, 1.3))
                 break
             except TimeoutError:
                 pass

@@ -46,7 +46,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
             )
         if not 0 <= self.jitter <= 1:
             raise SettingsInvalid(f"jitter lies between 0 and 1, not {self.jitter}")
-        parse(self.initial_interval), parse(self.maximum_interval)  # noqa: B018
+        parse(self.initial_interval), parse(self.maximum_interval)
 
 
 HOTMESH_RETRY = RetryPolicy(

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from hotmesh.core.durable.records import Failure
-from hotmesh.durable import payloads
+from hotmesh.durable import payloads, run_read
 from hotmesh.durable.errors import (
     QueryFailedError,
     QueryRejectedError,
@@ -42,9 +42,9 @@ class Reply(Struct, array_like=True, frozen=True, tag="qreply1"):
 def answer(run: Run, query: RunQuery) -> bytes:
     """What a run in memory says to a question."""
     try:
-        value = run.query(query.name, query.args)
+        value = run_read.query(run, query.name, query.args)
         return encode_run(Reply(payloads.encode(value, f"the answer to query {query.name!r}")))
-    except Exception as exc:  # user code; it becomes the answer
+    except Exception as exc:  # noqa: BLE001 - user code; it becomes the answer
         return refuse(exc)
 
 
@@ -89,8 +89,8 @@ async def ask(
             left = deadline - loop.time()
             if left <= 0:
                 raise QueryTimeoutError(
-                    f"no worker answered query {name!r} of workflow {jid!r} within {timeout_s:g} s; "
-                    f"is one of task queue {head.queue!r} running?",
+                    f"no worker answered query {name!r} of workflow {jid!r} within "
+                    f"{timeout_s:g} s; is one of task queue {head.queue!r} running?",
                     workflow_id=jid,
                     run_id=head.run_id,
                 )

@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from hotmesh.durable.errors import FieldTypeError
+from hotmesh.durable.run_asks import search
 
 if TYPE_CHECKING:
     from hotmesh.durable.run import Run
@@ -32,21 +33,21 @@ class Search:
 
         It takes effect with the step that follows, together with it or not at all.
         """
-        return self._run.search((("set", *_flat(pairs, fields)),), None)
+        return search(self._run, (("set", *_flat(pairs, fields)),), None)
 
     def get(self, name: str) -> Step[Any]:
         """The value of a field; None for one that is not set."""
-        return self._run.search((("get", f"_{name}"),), lambda values: read(values[0]))
+        return search(self._run, (("get", f"_{name}"),), lambda values: read(values[0]))
 
     def mget(self, *names: str) -> Step[list[Any]]:
         """The values of fields, in the order of the names."""
         op = ("mget", *(f"_{n}" for n in names))
-        return self._run.search((op,), lambda values: [read(v) for v in values[0]])
+        return search(self._run, (op,), lambda values: [read(v) for v in values[0]])
 
     def delete(self, *names: str) -> Step[int]:
         """Delete fields; how many there were."""
         op = ("delete", *(f"_{n}" for n in names))
-        return self._run.search((op,), lambda values: int(values[0]))
+        return search(self._run, (op,), lambda values: int(values[0]))
 
     def incr(self, name: str, by: float = 1) -> Step[Any]:
         """Add to a number (0 when it is not set); the sum.
@@ -55,7 +56,7 @@ class Search:
             FieldTypeError: (when awaited) The field holds no number.
         """
         op = ("incr", f"_{name}", _number(by))
-        return self._run.search((op,), lambda values: read(values[0]))
+        return search(self._run, (op,), lambda values: read(values[0]))
 
     def mult(self, name: str, by: float) -> Step[Any]:
         """Multiply a number (1 when it is not set); the product.
@@ -64,7 +65,7 @@ class Search:
             FieldTypeError: (when awaited) The field holds no number.
         """
         op = ("mult", f"_{name}", _number(by))
-        return self._run.search((op,), lambda values: read(values[0]))
+        return search(self._run, (op,), lambda values: read(values[0]))
 
 
 def write(value: Any) -> str:
@@ -120,6 +121,11 @@ def _flat(pairs: tuple[Any, ...], fields: dict[str, Field]) -> list[str]:
 
 
 def _number(by: float) -> str:
-    if isinstance(by, bool) or not isinstance(by, (int, float)) or by != by or abs(by) == float("inf"):
+    if (
+        isinstance(by, bool)
+        or not isinstance(by, (int, float))
+        or by != by
+        or abs(by) == float("inf")
+    ):
         raise FieldTypeError(f"{by!r} is no number")
     return write(by)

@@ -45,7 +45,7 @@ class Step(LoopFuture[T]):
     def cancel(self, msg: Any = None) -> bool:
         """Give the step up. What that means to it, its options say."""
         if self.done() or self.waits:
-            return False if self.done() else True
+            return not self.done()
         if self.run.ending or self.on_cancel is None or self.on_cancel(self):
             return super().cancel(msg)
         self.waits = True
@@ -70,4 +70,6 @@ class ChildHandle(Step[T]):
 
     def signal(self, name: str, *args: Any) -> Step[None]:
         """Send a signal to it."""
-        return self.run.signal_out(self.workflow_id, "", name, args)
+        from hotmesh.durable.run_asks import signal_out
+
+        return signal_out(self.run, self.workflow_id, "", name, args)

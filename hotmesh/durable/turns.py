@@ -29,7 +29,8 @@ from hotmesh.durable.commit import Commit, call_of
 from hotmesh.durable.definition import WorkflowDef
 from hotmesh.durable.errors import NonDeterminismError, UnknownWorkflowError
 from hotmesh.durable.failures import failure_of
-from hotmesh.durable.run import Run, TurnFailed
+from hotmesh.durable.run import Run
+from hotmesh.durable.task_failure import TurnFailed
 from hotmesh.errors import HotMeshError, ServerUnavailable
 from hotmesh.log import get_logger
 from hotmesh.messages import is_of_another_release
@@ -214,7 +215,7 @@ class Turns:
             self._tear_down(run)
         except HotMeshError as exc:
             said = queries.refuse(exc)
-        except Exception as exc:  # user code and its history; it becomes the answer
+        except Exception as exc:  # noqa: BLE001 - user code; it becomes the answer
             said = queries.refuse(exc.__cause__ or exc)
         await self._reply(delivery, query, said)
 
@@ -298,7 +299,7 @@ class Turns:
             run.bytes += sum(map(len, items))
             if run.closed is not None:
                 raise AssertionError("an open run has a closed history")
-        except Exception as exc:  # user code and its history; it becomes a failed task
+        except Exception as exc:  # noqa: BLE001 - user code; it becomes a failed task
             self._failed(active, exc, head)
             return False
         active.inputs += [(i, decoded[i - first]) for i in left]  # type: ignore[misc]
@@ -320,7 +321,9 @@ class Turns:
 
     async def _find_lost(self, replayed: list[Active]) -> None:
         """Activities that ran in a worker that is gone, without an entry: they are tried again."""
-        steps = [[s for s, act in a.run.open_acts.items() if not act.local] for a in replayed if a.run]
+        steps = [
+            [s for s, act in a.run.open_acts.items() if not act.local] for a in replayed if a.run
+        ]
         commands: list[tuple[Any, ...]] = []
         for active, open_ in zip(replayed, steps, strict=True):
             key = self.store.keys.of(active.task.jid).job(active.task.jid)
@@ -383,10 +386,10 @@ class Turns:
         now_ms = self.store.clock.now_ms()
         try:
             commands = self._turn(run, now_ms, [*(rec for _, rec in inputs), *answers])
-        except Exception as exc:  # user code; it becomes a failed task
+        except Exception as exc:  # noqa: BLE001 - user code; it becomes a failed task
             self._failed(active, exc, None)
             return
-        ins = (*(i for i, _ in inputs), *answers)
+        ins: tuple[int | r.Answer, ...] = (*(i for i, _ in inputs), *answers)
         turn = r.Turn(run.now_ms, ins, tuple(commands), self.worker, self.build)
         active.items.append(r.encode_turn(turn))
         active.commands += commands
@@ -438,7 +441,9 @@ class Turns:
         key = (run.begin.run_id, act.seq, attempt)
         function = Function(fn, act.name)
         info = info_of(call, (), local=True)
-        active.local[act.seq] = self.calls.attempts.start(key, function, args, info, act.rules, done)
+        active.local[act.seq] = self.calls.attempts.start(
+            key, function, args, info, act.rules, done
+        )
 
     def _attempt_local_again(self, active: Active, act: r.Act, attempt: int) -> None:
         run = active.run
@@ -471,7 +476,7 @@ class Turns:
             for extra in active.extras:
                 extra(commit)
             built = commit.build(active.items, active.commands)
-        except Exception as exc:  # a fault of ours must not stop the others
+        except Exception as exc:  # noqa: BLE001 - a fault of ours must not stop the others
             self._failed(active, exc, None)
             return
         active.sending = True
@@ -607,9 +612,7 @@ class Turns:
 
     # -- activities of this worker
 
-    def _begin_fused(
-        self, active: Active, fused: Any, commands: list[r.Command]
-    ) -> None:
+    def _begin_fused(self, active: Active, fused: Any, commands: list[r.Command]) -> None:
         run, calls = active.run, self.calls
         if not fused:
             return
@@ -633,7 +636,9 @@ class Turns:
             loop = asyncio.get_running_loop()
             self._watching = loop.call_later(HAND_OVER_S, self._watch)
 
-    def _on_fused(self, active: Active, act: r.Act, call: Call) -> Callable[[Running, Outcome], None]:
+    def _on_fused(
+        self, active: Active, act: r.Act, call: Call
+    ) -> Callable[[Running, Outcome], None]:
         def done(running: Running, outcome: Outcome) -> None:
             if active.fused.pop(act.seq, None) is None:
                 return  # the run was given up here
@@ -799,7 +804,13 @@ class Turns:
         if text not in self._told:
             if len(self._told) < 1000:
                 self._told.add(text)
-            log.error("turn.failed", job=active.task.jid, run=active.task.run_id, error=text, exc_info=cause)
+            log.error(
+                "turn.failed",
+                job=active.task.jid,
+                run=active.task.run_id,
+                error=text,
+                exc_info=cause,
+            )
         self._forget(active)
         self._spawn(self._put_off(active, text))
         del head
@@ -809,7 +820,9 @@ class Turns:
         run = active.run
         assert run is not None
         run.closed = r.Fail(failure_of(error))
-        active.items = [r.encode_turn(r.Turn(run.now_ms, (), (run.closed,), self.worker, self.build))]
+        active.items = [
+            r.encode_turn(r.Turn(run.now_ms, (), (run.closed,), self.worker, self.build))
+        ]
         active.commands = [run.closed]
         self._send(active)
 

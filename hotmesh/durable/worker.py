@@ -84,9 +84,7 @@ class Worker:
             batch = RouterSettings(
                 capacity=ENGINE_BATCH, batch_max=ENGINE_BATCH, lease_ms=parse(lease)
             )
-            stages.append(
-                [EngineComponent(connection, store, point.engine, batch, point.metrics)]
-            )
+            stages.append([EngineComponent(connection, store, point.engine, batch, point.metrics)])
         stages.append([Keeper(store, self.identity, [task_queue], parse(lease))])
         stages.append([calls])
         if workflows:

@@ -14,7 +14,6 @@ from msgspec import Struct
 
 from hotmesh.compiler import Node, Program
 from hotmesh.core import (
-    Event,
     Job,
     Limits,
     Outcome,

@@ -50,13 +50,17 @@ class RunEngine:
     def __init__(self, store: Store) -> None:
         self._store, self._runs = store, Runs(store)
 
-    async def handle(self, arrivals: Sequence[Arrival], done: list[Key], failed: dict[Key, str]) -> None:
+    async def handle(
+        self, arrivals: Sequence[Arrival], done: list[Key], failed: dict[Key, str]
+    ) -> None:
         """Apply events; the inputs among them together.
 
         Raises:
             ServerUnavailable, Overloaded: Handling them again is safe.
         """
-        inputs = [a for a in arrivals if isinstance(a.event, (RunInput, RunWoken)) or _fires(a.event)]
+        inputs = [
+            a for a in arrivals if isinstance(a.event, (RunInput, RunWoken)) or _fires(a.event)
+        ]
         rest = [a for a in arrivals if a not in inputs]
         if inputs:
             await self._add(inputs, done, failed)
@@ -73,7 +77,8 @@ class RunEngine:
 
     async def _add(self, arrivals: list[Arrival], done: list[Key], failed: dict[Key, str]) -> None:
         heads = await self._runs.heads([a.event.jid for a in arrivals])
-        items, late = [], []
+        items: list[tuple[Arrival, InputOf | None]] = []
+        late: list[tuple[Arrival, InputOf | None]] = []
         for arrival, head in zip(arrivals, heads, strict=True):
             item = _input_of(arrival.event, head, _entry(arrival))
             (late if item is None else items).append((arrival, item))
@@ -169,9 +174,7 @@ class RunEngine:
                 facts={"seq": event.seq, "retry_state": "timeout"},
             )
             record = r.encode_input(r.Answer(event.seq, 0, failure=failure))
-            item = _item(
-                event.jid, head, record, step=step, value=value[0].decode(), entry=entry
-            )
+            item = _item(event.jid, head, record, step=step, value=value[0].decode(), entry=entry)
             verdict = (await self._runs.add([item]))[0]
             if verdict in (Verdict.APPLIED, Verdict.GONE):
                 if verdict is Verdict.GONE:
@@ -194,7 +197,13 @@ class RunEngine:
         archived = ""
         for _ in range(TRIES_MAX):
             began = await self.start(
-                event.jid, begin, request=event.request, reuse=event.reuse, archived=archived, entry=entry, reply=event.reply
+                event.jid,
+                begin,
+                request=event.request,
+                reuse=event.reuse,
+                archived=archived,
+                entry=entry,
+                reply=event.reply,
             )
             if began.verdict == "archive":
                 archived = began.run_id
@@ -246,7 +255,9 @@ class RunEngine:
             await self._store.acknowledge(entry)
         await self._reply(event, "" if verdict else "nobody")
 
-    async def stop(self, event: RunStop, entry: Entry | None = None, *, chain: bool = False) -> bool:
+    async def stop(
+        self, event: RunStop, entry: Entry | None = None, *, chain: bool = False
+    ) -> bool:
         """End a run from outside; False when there is none to end.
 
         Args:
@@ -268,7 +279,7 @@ class RunEngine:
             ):
                 return False
             command = self._stopped(event, head, begin, items, entry)
-            guard = ["turn", head.run_id, head.rev, "end"]
+            guard: list[Any] = ["turn", head.run_id, head.rev, "end"]
             guard += [command.key(command.partition.history(head.run_id)), len(history)]
             guard += [entry.group, [i.decode() for i in entry.ids]] if entry else ["", []]
             verdict = (await self._runs.run([command.build(guard)]))[0]
@@ -433,4 +444,3 @@ def _entry(arrival: Arrival) -> Entry:
 
 def _acknowledged(entry: Entry) -> list[Any]:
     return [entry.group, [i.decode() for i in entry.ids], entry.consumer]
-

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from msgspec import Raw, Struct
 
 from hotmesh.core.durable import records as r
-from hotmesh.core.state import REQUEST
 from hotmesh.core.signals import PENDING_MS, slot
+from hotmesh.core.state import REQUEST
 from hotmesh.ids import derive, partition_of
 from hotmesh.messages import Send, Signal, encode_entry
 from hotmesh.run_messages import (
@@ -197,7 +197,9 @@ def limit_timers(jid: str, begin: r.Begin) -> list[tuple[bytes, int]]:
         limits.append((encode_run(RunTimer(jid, begin.run_id, 0, "run_timeout")), begin.run_ms))
     if begin.execution_ms:
         first = begin.first_run_id or begin.run_id
-        limits.append((encode_run(RunTimer(jid, first, 0, "execution_timeout")), begin.execution_ms))
+        limits.append(
+            (encode_run(RunTimer(jid, first, 0, "execution_timeout")), begin.execution_ms)
+        )
     return limits
 
 
@@ -214,9 +216,7 @@ def _take_back(command: RunCommand, ending: Ending) -> None:
 def _let_go(command: RunCommand, child: r.Child) -> None:
     if child.policy == "terminate":
         reason = f"its parent {command.jid} has ended"
-        stop = RunStop(
-            child.jid, "", "terminated", reason, only_child_of=command.run_id
-        )
+        stop = RunStop(child.jid, "", "terminated", reason, only_child_of=command.run_id)
         command.post(child.jid, encode_run(stop))
     elif child.policy == "request_cancel":
         record = r.encode_input(r.CancelAsked(f"its parent {command.jid} has ended"))

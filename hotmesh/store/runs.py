@@ -141,7 +141,9 @@ class RunCommand(Command):
 
     def rank(self, kind: str, score: str) -> None:
         """Join or leave an index of runs."""
-        self.ops.append(["rank", self.key(self.partition.runs(kind)), text(self.jid.encode()), score])
+        self.ops.append(
+            ["rank", self.key(self.partition.runs(kind)), text(self.jid.encode()), score]
+        )
 
     def expire(self, after_ms: int) -> None:
         """The record and its history go after this time."""
@@ -186,9 +188,7 @@ class Runs:
             commands.append(("LRANGE", history, known, -1))
         replies = await self._read(commands)
         self.store.clock.read(replies[0])
-        return [
-            (head_of(replies[i]), replies[i + 1]) for i in range(1, len(replies), 2)
-        ]
+        return [(head_of(replies[i]), replies[i + 1]) for i in range(1, len(replies), 2)]
 
     async def record(self, jid: str, run_id: str = "") -> dict[str, bytes]:
         """The whole record of the current run of an id, or of an earlier one; empty for none."""
@@ -305,7 +305,9 @@ class Runs:
 
     async def forget(self, partition: Partition, queue: str, keeper: str) -> None:
         """A gone worker's streams are empty: strike it off."""
-        await self._read([("ZREM", partition.keepers(queue), keeper), ("DEL", partition.life(keeper))])
+        await self._read(
+            [("ZREM", partition.keepers(queue), keeper), ("DEL", partition.life(keeper))]
+        )
 
     async def ask(self, jid: str, queue: str, keeper: str, query: bytes) -> None:
         """Put a question to whoever keeps a run."""

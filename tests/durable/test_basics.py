@@ -181,7 +181,9 @@ async def test_a_child_gives_its_result(durable: Durable) -> None:
         return None
 
     async def parent() -> list[Any]:
-        started = await workflow.start_child(child, 4, workflow_id=workflow.info().workflow_id + "c")
+        started = await workflow.start_child(
+            child, 4, workflow_id=workflow.info().workflow_id + "c"
+        )
         return [
             await workflow.execute_child(child, 2),
             await workflow.execute_child(nothing),
@@ -226,7 +228,12 @@ async def test_fields_are_changed_once(durable: Durable) -> None:
     assert await handle.result(timeout="10s") == expected
     fields = await handle.fields()
     assert fields == {
-        "custom2": 55, "flag": True, "nothing": None, "text": "7", "count": 11, "product": 120
+        "custom2": 55,
+        "flag": True,
+        "nothing": None,
+        "text": "7",
+        "count": 11,
+        "product": 120,
     }
 
 

@@ -90,8 +90,7 @@ def index_names(values: dict[str, Any]) -> list[str]:
     names = []
     for name, value in values.items():
         for one in value if isinstance(value, (list, tuple)) else (value,):
-            if one is not None:
-                names.append(f"a:{name}={text_of(one)}")
+            names += [] if one is None else [f"a:{name}={text_of(one)}"]
     return names
 
 

@@ -1,9 +1,9 @@
 """The history of a run, as it is stored: one item per input and one per turn.
 
 An item is one letter and a MessagePack array: `S` a signal or an update, which keeps a run from
-ending before it has looked; `C` the wish to cancel it; `I` any other input; `T` a turn. What happened to a run is appended
-when it happens; a turn says which of these inputs it took, in which order, and what the code asked
-for then. So replay needs nothing but this list.
+ending before it has looked; `C` the wish to cancel it; `I` any other input; `T` a turn. What
+happened to a run is appended when it happens; a turn says which of these inputs it took, in which
+order, and what the code asked for then. So replay needs nothing but this list.
 """
 
 from __future__ import annotations

@@ -20,5 +20,8 @@ if op[11] > 0 then redis.call('SET', KEYS[op[11]], '1', 'PX', op[12]) end
 local at = redis.call('RPUSH', KEYS[op[5]], op[6]) - 1
 if not newer then
   redis.call('HSET', KEYS[1], 't', '1')
-  rouse(KEYS[op[7]], KEYS[op[8]], KEYS[op[9]], op[10], op[6], at)
+  local stream = KEYS[op[7]]
+  -- For the worker that keeps the run in memory while that one lives, else for any.
+  if op[8] > 0 and redis.call('EXISTS', KEYS[op[9]]) == 1 then stream = KEYS[op[8]] end
+  rouse(stream, op[10], op[6], at)
 end

@@ -2,4 +2,4 @@
 --@ check
 redis.call('XLEN', KEYS[op[2]])
 --@ run
-redis.call('XADD', KEYS[op[2]], '*', 'p', op[3], 'd', op[4], 'at', op[5])
+rouse(KEYS[op[2]], op[3], op[4], op[5])
