@@ -23,7 +23,7 @@ from hotmesh.durable.guard_blame import trust
 from hotmesh.durable.guard_shims import wrap_all
 from hotmesh.durable.guard_source import check_source
 from hotmesh.durable.violation import HERE, Flags, Guarded
-from hotmesh.durable.watchdog import running, watch
+from hotmesh.durable.watchdog import run_watched, running, watch
 
 __all__ = [
     "Flags",
@@ -31,6 +31,7 @@ __all__ = [
     "active",
     "check_source",
     "install",
+    "run_watched",
     "running",
     "skip_guards",
     "trust",

@@ -40,9 +40,13 @@ class Generators:
         else:
             self._orphans.append(generator)
 
+    def suspended(self) -> list[AsyncGenerator[Any, Any]]:
+        """Those that have begun and not ended."""
+        return [g for g in (*self._live, *self._orphans) if getattr(g, "ag_frame", None)]
+
     def take(self) -> list[AsyncGenerator[Any, Any]]:
-        """Those that are still suspended; each is given out once."""
-        suspended = [*self._live, *self._orphans]
+        """Those that are suspended; each is given out once."""
+        suspended = self.suspended()
         self._live.clear()
         self._orphans.clear()
-        return [generator for generator in suspended if getattr(generator, "ag_frame", None)]
+        return suspended

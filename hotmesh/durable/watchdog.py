@@ -15,14 +15,17 @@ import ctypes
 import sys
 import threading
 import traceback
-from time import monotonic  # bound here, before the guards wrap it
+from collections.abc import Callable
+from time import monotonic, sleep  # bound here, before the guards wrap them
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from hotmesh.durable.errors_guard import WorkflowDeadlockError
 from hotmesh.log import get_logger
 
-__all__ = ["running", "watch"]
+__all__ = ["run_watched", "running", "watch"]
+
+T = TypeVar("T")
 
 log = get_logger("hotmesh.durable.watchdog")
 
@@ -45,14 +48,9 @@ class watch:
     Args:
         name: For the log, such as the id of the run.
         deadlock_timeout_s: How long it may take; None for as long as it likes.
-        interrupt: Also raise in the code that is stuck. For threads of a pool; on the thread of
-            the program's own loop it could hit anything.
 
     Attributes:
         stuck: What the watchdog saw; None while all is well. Kept after the turn.
-
-    Raises:
-        WorkflowDeadlockError: On leaving, when the turn was interrupted and raised nothing else.
     """
 
     __slots__ = (
@@ -66,13 +64,11 @@ class watch:
         "timeout_s",
     )
 
-    def __init__(
-        self, name: str, deadlock_timeout_s: float | None, *, interrupt: bool = False
-    ) -> None:
-        self.name, self.timeout_s, self.interrupt = name, deadlock_timeout_s, interrupt
+    def __init__(self, name: str, deadlock_timeout_s: float | None) -> None:
+        self.name, self.timeout_s = name, deadlock_timeout_s
+        self.interrupt = self.settled = False
         self.seen_at = 0.0
         self.stuck: WorkflowDeadlockError | None = None
-        self.settled: threading.Event
 
     def __enter__(self) -> watch:
         self._thread = thread = threading.get_ident()
@@ -86,32 +82,45 @@ class watch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self.interrupt:
-            self._restore()
-        elif (stuck := self._leave_interrupted()) is not None and (
-            kind is None or issubclass(kind, _Interrupted)
-        ):
-            raise stuck from None
-
-    def _restore(self) -> None:
         if self._outer is None:
             _turns.pop(self._thread, None)
         else:
             _turns[self._thread] = self._outer
 
-    def _leave_interrupted(self) -> WorkflowDeadlockError | None:
-        """Leave so that no exception of the watchdog's can arrive later. It may arrive here, once,
-        between any two steps. No lock: an exception just after it is taken would keep it.
+    def settle(self) -> None:
+        """For `run_watched`: leave, so that no exception of the watchdog's arrives from now on. One
+        may arrive in here, between any two steps (so there is no lock: it would stay taken); then
+        it is to be called again.
         """
-        while True:
-            try:
-                self._restore()
-                if self.stuck is not None:
-                    self.settled.wait()
-                    _raise_in(self._thread, None)
-                return self.stuck
-            except _Interrupted:
-                continue
+        self.__exit__(None, None, None)
+        if self.stuck is not None:
+            while not self.settled:
+                sleep(0)
+            _raise_in(self._thread, None)
+
+
+def run_watched(name: str, deadlock_timeout_s: float | None, call: Callable[[], T]) -> T:
+    """`call()`, watched as by `watch`, and interrupted if it gets stuck.
+
+    For threads of a pool: on the thread of the program's own loop the interruption could hit
+    anything.
+
+    Raises:
+        WorkflowDeadlockError: It was stuck, even if it swallowed the interruption.
+    """
+    turn = watch(name, deadlock_timeout_s)
+    turn.interrupt = True
+    try:
+        try:
+            with turn:
+                result = call()
+        finally:
+            turn.settle()
+    except _Interrupted:
+        turn.settle()
+    if turn.stuck is not None:
+        raise turn.stuck
+    return result
 
 
 class running:
@@ -176,7 +185,6 @@ def _report(thread: int, turn: watch, seconds: float) -> None:
         return
     stack = "".join(traceback.format_stack(frame, STACK_FRAMES_MAX))
     del frame
-    turn.settled = threading.Event()
     # Before the table is looked at: a turn that has left it by then isn't interrupted, and one that
     # leaves it later sees this and waits until it is.
     turn.stuck = WorkflowDeadlockError(
@@ -187,7 +195,7 @@ def _report(thread: int, turn: watch, seconds: float) -> None:
     )
     if turn.interrupt and _turns.get(thread) is turn:
         _raise_in(thread, _Interrupted)
-    turn.settled.set()
+    turn.settled = True
     log.error("turn.stuck", run=turn.name, seconds=round(seconds, 1), stack=stack)
 
 

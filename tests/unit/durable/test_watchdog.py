@@ -93,8 +93,7 @@ def test_in_a_thread_the_stuck_code_is_interrupted_even_if_it_catches_everything
         loop, _ = new_loop()
         task = loop.create_task(workflow())
         try:
-            with watchdog.watch("run", 0.05, interrupt=True):
-                loop.run_until_quiescent()
+            watchdog.run_watched("run", 0.05, loop.run_until_quiescent)
         except WorkflowDeadlockError as error:
             outcome.append(error)
         outcome.append("done" if task.done() else "not done")
@@ -114,19 +113,19 @@ def test_an_interrupt_never_arrives_after_its_turn() -> None:
     """The turns end just as they are reported; whatever arrives late would end the thread."""
     finished: list[int] = []
 
+    def turn(i: int) -> int:
+        me = _turns[threading.get_ident()]
+        spin_until(lambda: me.seen_at > 0)
+        end = time.perf_counter() + 0.0002 * i
+        spin_until(lambda: time.perf_counter() > end and (i % 2 == 0 or me.stuck is not None))
+        return i
+
     def turns() -> None:
         for i in range(60):
             try:
-                with watchdog.watch(f"run-{i}", 0.0, interrupt=True) as turn:
-                    while turn.seen_at == 0.0:
-                        pass
-                    end = time.perf_counter() + 0.0002 * i
-                    while time.perf_counter() < end or (i % 2 and turn.stuck is None):
-                        pass
+                finished.append(watchdog.run_watched(f"run-{i}", 0.0, lambda i=i: turn(i)))
             except WorkflowDeadlockError:
                 finished.append(-i)
-            else:
-                finished.append(i)
             for _ in range(2000):  # room for a late one
                 pass
 
