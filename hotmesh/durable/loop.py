@@ -153,13 +153,14 @@ class DeterministicLoop(ReportingLoop, RefusingLoop):
         outer = self._enter()
         try:
             for _ in range(rounds):
-                for generator in () if self._live else self._generators.take():
-                    self.create_task(generator.aclose())
                 for task in tuple(self._live.values()):
                     task.cancel()
+                if not self._live:
+                    for generator in self._generators.take():
+                        self.create_task(generator.aclose())
                 while self._ready and monotonic() < deadline:
                     self._run_ready(HANDLES_PER_LOOK)
-                if (not self._live and not self._ready) or monotonic() >= deadline:
+                if monotonic() >= deadline or not (self._live or self._generators.suspended()):
                     break
         finally:
             self._leave(outer)
@@ -201,7 +202,9 @@ class DeterministicLoop(ReportingLoop, RefusingLoop):
         """Run a callback after those that are ready now."""
         if type(callback) is TaskStep:
             mark_if_foreign(callback)
-        handle = LoopHandle(callback, args, context or contextvars.copy_context())
+        if context is None:  # an empty one is false
+            context = contextvars.copy_context()
+        handle = LoopHandle(callback, args, context)
         self._ready.append(handle)
         return handle
 
@@ -222,7 +225,9 @@ class DeterministicLoop(ReportingLoop, RefusingLoop):
             raise ValueError(f"a delay must be a number of seconds up to 100 years, not {delay!r}")
         if self._evicted is not None and delay > 0:
             raise self._evicted
-        timer = DurableTimer(delay, callback, args, self, context or contextvars.copy_context())
+        if context is None:
+            context = contextvars.copy_context()
+        timer = DurableTimer(delay, callback, args, self, context)
         timer.waiting = True
         if delay > 0:
             self._host.timer_started(timer)

@@ -8,39 +8,23 @@ replay repeats.
 
 from __future__ import annotations
 
-import gc
-import threading
 import weakref
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
+
+from hotmesh.durable.collector import collecting, watch_collector
 
 if TYPE_CHECKING:
     from hotmesh.durable.loop import DeterministicLoop
 
 __all__ = ["Generators"]
 
-_collecting: set[int] = set()
-_watching = threading.Lock()
-
-
-def _on_collection(phase: str, info: dict[str, int]) -> None:
-    if phase == "start":
-        _collecting.add(threading.get_ident())
-    else:
-        _collecting.discard(threading.get_ident())
-
-
-def _watch_collector() -> None:
-    with _watching:
-        if _on_collection not in gc.callbacks:
-            gc.callbacks.append(_on_collection)
-
 
 class Generators:
     """The hooks that a loop gives to the interpreter while it runs."""
 
     def __init__(self, loop: DeterministicLoop) -> None:
-        _watch_collector()
+        watch_collector()
         self._loop = loop
         self._live: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
         self._orphans: list[AsyncGenerator[Any, Any]] = []
@@ -51,14 +35,18 @@ class Generators:
 
     def dropped(self, generator: AsyncGenerator[Any, Any]) -> None:
         """A suspended generator is about to be freed. May be called on any thread."""
-        if self._loop.is_current() and threading.get_ident() not in _collecting:
+        if self._loop.is_current() and not collecting():
             self._loop.create_task(generator.aclose())
         else:
             self._orphans.append(generator)
 
+    def suspended(self) -> list[AsyncGenerator[Any, Any]]:
+        """Those that have begun and not ended."""
+        return [g for g in (*self._live, *self._orphans) if getattr(g, "ag_frame", None)]
+
     def take(self) -> list[AsyncGenerator[Any, Any]]:
-        """Those that are still suspended; each is given out once."""
-        suspended = [*self._live, *self._orphans]
+        """Those that are suspended; each is given out once."""
+        suspended = self.suspended()
         self._live.clear()
         self._orphans.clear()
-        return [generator for generator in suspended if getattr(generator, "ag_frame", None)]
+        return suspended

@@ -30,9 +30,15 @@ class Flags:
 
 
 class _Here(threading.local):
-    """What runs on this thread: the turn, if the guards watch it."""
+    """What runs on this thread.
+
+    Attributes:
+        flags: The flags of the guarded turn; None outside turns, and while guards are skipped.
+        turn: Identifies the turn, also while guards are skipped.
+    """
 
     flags: Guarded | None = None
+    turn: object | None = None
 
 
 HERE = _Here()
