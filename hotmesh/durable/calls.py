@@ -170,7 +170,7 @@ class Calls:
             running.attempt.stopping = True
         deadline = asyncio.get_running_loop().time() + self.grace_s
         while self.attempts.running and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # noqa: ASYNC110 - bounded, at shutdown only
         for running in list(self.attempts.running.values()):
             running.cancel("WORKER_SHUTDOWN")
         for _ in range(100):

@@ -29,6 +29,7 @@ from hotmesh.durable.errors import (
 )
 from hotmesh.durable.errors_guard import WorkflowDeadlockError, WorkflowForbiddenError
 from hotmesh.durable.failures import failure_of
+from hotmesh.durable.guard import active
 from hotmesh.durable.loop import DeterministicLoop, DurableTimer
 from hotmesh.durable.run_inputs import APPLY, drain
 from hotmesh.durable.run_next import continued, retried
@@ -121,11 +122,12 @@ class Run:
         self.loop.now_s = self.now_ms / 1000
         self.flags.violated = None
         try:
-            for record in inputs:
-                APPLY[type(record)](self, record)
-            if self.begun and self.main is None:
-                self._start()
-            self.loop.run_until_quiescent()
+            with active(self.flags):
+                for record in inputs:
+                    APPLY[type(record)](self, record)
+                if self.begun and self.main is None:
+                    self._start()
+                self.loop.run_until_quiescent()
         except (PayloadError, WorkflowDeadlockError, MemoryError) as exc:
             raise TurnFailed from exc
         if self.flags.violated is not None:

@@ -31,6 +31,8 @@ from hotmesh.durable.errors import NonDeterminismError, UnknownWorkflowError
 from hotmesh.durable.failures import failure_of
 from hotmesh.durable.run import Run
 from hotmesh.durable.task_failure import TurnFailed
+from hotmesh.durable.watchdog import running as watching
+from hotmesh.durable.watchdog import watch
 from hotmesh.errors import HotMeshError, ServerUnavailable
 from hotmesh.log import get_logger
 from hotmesh.messages import is_of_another_release
@@ -148,7 +150,8 @@ class Turns:
     async def run(self, started: asyncio.Event) -> None:
         """Until drained and no run is in hand."""
         try:
-            await self.router.run(started)
+            with watching():
+                await self.router.run(started)
             await self.router.retire()
         finally:
             if self._watching is not None:
@@ -399,7 +402,11 @@ class Turns:
         self._send(active)
 
     def _turn(self, run: Run, now_ms: int, inputs: list[Any]) -> list[r.Command]:
-        return run.turn(now_ms, inputs)
+        with watch(run.jid, self.deadlock_s) as turn:
+            commands = run.turn(now_ms, inputs)
+        if turn.stuck is not None:
+            raise TurnFailed from turn.stuck
+        return commands
 
     def _start_local(self, active: Active, commands: list[r.Command]) -> bool:
         """Begin local activities; whether the turn asks for nothing else."""

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hotmesh.connect import Connection, Source
+from hotmesh.durable import guard
 from hotmesh.durable.activity import Activity, activity_name
 from hotmesh.durable.attempts import Function
 from hotmesh.durable.calls import Calls
@@ -52,6 +53,7 @@ class Worker:
         engine: bool = True,
         deadlock_timeout: Duration | None = "2s",
         eager: bool = True,
+        strict: bool = False,
     ) -> None:
         """Used by `create`, whose arguments these are."""
         check_topic(task_queue)
@@ -88,6 +90,8 @@ class Worker:
         stages.append([Keeper(store, self.identity, [task_queue], parse(lease))])
         stages.append([calls])
         if workflows:
+            guard.install()
+            self._check_sources(workflows, strict=strict)
             self.turns = Turns(
                 connection,
                 store,
@@ -129,6 +133,7 @@ class Worker:
         engine: bool = True,
         deadlock_timeout: Duration | None = "2s",
         eager: bool = True,
+        strict: bool = False,
     ) -> Worker:
         """Connect, and check what is registered. Nothing runs before `run` or `start`.
 
@@ -149,6 +154,8 @@ class Worker:
                 namespace must.
             deadlock_timeout: A turn that takes longer is reported; None for never.
             eager: Whether activities of this queue are begun here at once, without the queue.
+            strict: Whether workflow code that looks as if a replay could not repeat it is refused;
+                otherwise it is only warned of. `# durable: ok` on a line silences it.
 
         Raises:
             RegistrationError: Something is no workflow or activity, or a name is taken twice.
@@ -171,12 +178,20 @@ class Worker:
                 engine=engine,
                 deadlock_timeout=deadlock_timeout,
                 eager=eager,
+                strict=strict,
             )
         except BaseException:
             await point.close()
             raise
         worker._owned = True
         return worker
+
+    def _check_sources(self, workflows: Sequence[Any], *, strict: bool) -> None:
+        found = [finding for target in workflows for finding in guard.check_source(target)]
+        if found and strict:
+            raise RegistrationError("\n".join(str(finding) for finding in found))
+        for finding in found:
+            log.warning("workflow.doubtful", finding=str(finding))
 
     async def start(self) -> None:
         """Begin to serve; returns once the queues are read."""

@@ -188,6 +188,10 @@ class Store:
         replies = await self._run([self._command(item) for item in batch])
         return [_VERDICTS[r] for r in replies]
 
+    def built(self, command: Command, guard: list[Any]) -> tuple[Any, ...]:
+        """A whole `apply` command."""
+        return command.arguments(self._apply, guard, self.clock.skew_ms)
+
     def _command(self, item: Apply | New) -> tuple[Any, ...]:
         partition = self.keys.of(item.jid)
         entries = item.entries

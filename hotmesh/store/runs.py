@@ -157,7 +157,7 @@ class RunCommand(Command):
 
     def build(self, guard: list[Any]) -> tuple[Any, ...]:
         """The whole command."""
-        return self.arguments(self.store.scripts["apply"].sha, guard, self.store.clock.skew_ms)
+        return self.store.built(self, guard)
 
 
 class Runs:

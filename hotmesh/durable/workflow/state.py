@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from hotmesh.durable import payloads, run_asks
+from hotmesh.durable.guard import skip_guards
 from hotmesh.durable.run import limits_reached
 from hotmesh.durable.search import Search
 from hotmesh.durable.steps import Step
@@ -129,8 +130,6 @@ class _Unsafe:
 
     def skip_guards(self) -> AbstractContextManager[None]:
         """Let the code do what is forbidden. What depends on it must not become a step."""
-        from hotmesh.durable.guard import skip_guards
-
         return skip_guards()
 
 

@@ -11,6 +11,7 @@ if op[3] ~= '' and q[4] ~= op[4] then return 3 end
 if op[11] > 0 and redis.call('EXISTS', KEYS[op[11]]) == 1 then return 3 end
 if redis.call('LLEN', KEYS[op[5]]) >= op[13] then return 5 end
 redis.call('XLEN', KEYS[op[7]])
+if op[8] > 0 then redis.call('XLEN', KEYS[op[8]]) end
 newer = q[3]
 return 1
 --@ settle

@@ -1,3 +1,0 @@
--- remove: delete a key. {'remove', position}
---@ run
-redis.call('UNLINK', KEYS[op[2]])
