@@ -169,8 +169,8 @@ class Calls:
         for running in self.attempts.running.values():
             running.attempt.stopping = True
         deadline = asyncio.get_running_loop().time() + self.grace_s
-        while self.attempts.running and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 - bounded, at shutdown only
+        while self.attempts.running and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         for running in list(self.attempts.running.values()):
             running.cancel("WORKER_SHUTDOWN")
         for _ in range(100):
