@@ -31,10 +31,23 @@ log = get_logger("hotmesh.durable")
 WATCH_S = 0.02
 """How often running attempts are looked at: the precision of their time limits."""
 
+FINISH_S = 10.0
+"""How long scripts that are on their way may take at the end."""
+
 BEAT_S_DEFAULT, BEAT_S_MAX = 30.0, 60.0
 
 Key: TypeAlias = tuple[str, int, int]
 """Run id, step, attempt."""
+
+
+async def finish_all(tasks: set[asyncio.Task[None]]) -> None:
+    """Let short tasks end; those that hang are cancelled."""
+    if tasks:
+        _, left = await asyncio.wait(list(tasks), timeout=FINISH_S)
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
 
 
 class Outcome(Struct, frozen=True):

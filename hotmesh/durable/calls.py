@@ -19,7 +19,7 @@ from hotmesh.connect import Connection
 from hotmesh.core.durable import records as r
 from hotmesh.durable import payloads
 from hotmesh.durable.activity import ActivityInfo
-from hotmesh.durable.attempts import Attempts, Function, Outcome, Running
+from hotmesh.durable.attempts import Attempts, Function, Outcome, Running, finish_all
 from hotmesh.durable.commit import stop_channel
 from hotmesh.durable.errors import UnknownActivityError
 from hotmesh.durable.failures import failure_of
@@ -87,6 +87,7 @@ class Calls:
             await self.router.retire()
         finally:
             await subscription.unsubscribe()
+            await finish_all(self._settling)
             self.attempts.close()
 
     @property

@@ -23,7 +23,7 @@ import msgspec
 from hotmesh.connect import Connection
 from hotmesh.core.durable import records as r
 from hotmesh.durable import queries
-from hotmesh.durable.attempts import Function, Outcome, Running
+from hotmesh.durable.attempts import Function, Outcome, Running, finish_all
 from hotmesh.durable.calls import Calls, info_of, next_attempt, retry_ops, wrapped
 from hotmesh.durable.commit import Commit, call_of
 from hotmesh.durable.definition import WorkflowDef
@@ -156,6 +156,7 @@ class Turns:
         finally:
             if self._watching is not None:
                 self._watching.cancel()
+            await finish_all(self._sending)
             for run in list(self.cache.values()):
                 self._tear_down(run)
             self.cache.clear()
