@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loops import new_loop, run_on
+from loop_host import new_loop, run_on
 
 from hotmesh.durable import guard
 from hotmesh.durable.errors_guard import WorkflowForbiddenError

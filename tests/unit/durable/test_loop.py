@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from loops import new_loop, run, run_on
+from loop_host import new_loop, run, run_on
 
 from hotmesh.durable.errors_guard import WorkflowDeadlockError, WorkflowForbiddenError
 from hotmesh.durable.loop import DeterministicLoop, DurableTimer, LoopFuture
