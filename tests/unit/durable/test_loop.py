@@ -95,6 +95,25 @@ async def test_a_turn_runs_inside_another_loop(inside_task: bool) -> None:
     assert asyncio.current_task() is not None
 
 
+def test_a_turn_runs_inside_uvloop() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> tuple[Any, Any]:
+        await asyncio.sleep(0)
+        return asyncio.get_running_loop(), asyncio.current_task()
+
+    async def outer() -> None:
+        loop, _ = new_loop()
+        task = loop.create_task(main())
+        loop.run_until_quiescent()
+        assert task.result() == (loop, task)
+        before = asyncio.current_task()
+        await asyncio.sleep(0)
+        assert before is asyncio.current_task() is not None
+
+    uvloop.run(outer())
+
+
 def test_a_turn_gives_the_running_loop_back_when_a_callback_ends_it() -> None:
     loop, _ = new_loop()
     seen: list[int] = []
