@@ -23,6 +23,7 @@ import types
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "thread": (lambda: threading.Thread(target=int).start(), "an activity"),
     "_thread": (lambda: _thread.start_new_thread(int, ()), "an activity"),
     "timer thread": (lambda: threading.Timer(9, int).start(), "an activity"),
+    "wrap_future": (lambda: asyncio.wrap_future(Future()), "an activity"),
     "asyncio.run": (lambda: _refused_coroutine(asyncio.run), "await"),
     "threadsafe": (
         lambda: _refused_coroutine(lambda c: asyncio.run_coroutine_threadsafe(c, OTHER)),
@@ -127,8 +129,6 @@ def test_workflow_code_is_refused_and_told_what_to_use(name: str) -> None:
 
 
 def test_a_pool_thread_can_not_be_started_through_the_standard_library() -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     def code() -> Any:
         return ThreadPoolExecutor(1).submit(int)
 
@@ -312,7 +312,15 @@ def test_a_finalizer_that_a_collection_runs_is_not_blamed_on_workflow_code(tmp_p
 def test_outside_of_turns_everything_works() -> None:
     guard.install()
     for name, (call, _) in REFUSED.items():
-        if name in ("input", "os.fork", "asyncio.run", "threadsafe", "os.environ write", "socket"):
+        if name in (
+            "wrap_future",
+            "input",
+            "os.fork",
+            "asyncio.run",
+            "threadsafe",
+            "os.environ write",
+            "socket",
+        ):
             continue
         try:
             result = call()

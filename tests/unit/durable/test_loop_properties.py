@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from loop_programs import make, on_asyncio, on_ours
+from loop_host import new_loop
+from loop_programs import Execution, make, on_asyncio, on_ours
 
 HASH_SEEDS = ["0", "1", "2", "3", "17", "99", "1234", "4321", "random", "random"]
 
@@ -27,6 +28,29 @@ def test_a_random_program_runs_as_on_asyncios_loop(rng: random.Random) -> None:
     program = make(rng)
 
     assert on_ours(program) == on_asyncio(program)
+
+
+@given(st.randoms(use_true_random=False), st.integers(0, 15))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+def test_a_random_program_can_be_torn_down_at_any_turn(rng: random.Random, turns: int) -> None:
+    loop, host = new_loop()
+    task = loop.create_task(Execution().main(make(rng)))
+    loop.run_until_quiescent()
+    while turns and (due := host.next_due()) is not None and not task.done():
+        turns -= 1
+        loop.now_s = due.when_s
+        loop.fire(due)
+        loop.run_until_quiescent()
+    started = len(host.started)
+
+    assert loop.tear_down(Evicted, seconds=60) == []
+    assert task.done()
+    assert len(host.started) == started
+
+
+class Evicted(BaseException):
+    pass
 
 
 def test_programs_are_not_trivial() -> None:
