@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import uuid
-from asyncio import events, runners, tasks
+from asyncio import events, futures, runners, tasks
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -65,6 +65,8 @@ def wrap_all() -> None:
     _wrap(asyncio, "run", "await", also=runners)
     _wrap(asyncio.Runner, "run", "await", skipped=frozenset({"asyncio"}))
     _wrap(asyncio, "run_coroutine_threadsafe", "asyncio.create_task()", also=tasks)
+    # It would be resolved from another thread, which the loop refuses: it would hang.
+    _wrap(asyncio, "wrap_future", "an activity", also=futures)
 
 
 def _wrap_clock(name: str) -> None:

@@ -37,6 +37,7 @@ T = TypeVar("T")
 DELAY_S_MAX = 100 * 365.25 * 86_400  # a hundred years: what is longer is a mistake in units
 HANDLES_PER_LOOK = 256  # callbacks between two looks at the clock while a run is torn down
 
+_get_running_loop, _set_running_loop = asyncio._get_running_loop, asyncio._set_running_loop
 # From 3.12 on; 3.14 keeps the current task per thread, so that the outer one has to be put aside.
 _swap_current_task = getattr(asyncio_tasks, "_swap_current_task", None)
 
@@ -75,6 +76,7 @@ class DeterministicLoop(ReportingLoop, RefusingLoop):
         self._live: dict[int, asyncio.Task[Any]] = {}
         self._bare = contextvars.Context()
         self._generators = Generators(self)
+        self._hooks = (self._generators.started, self._generators.dropped)
         self._running = False
         self._closed = False
         self._evicted: BaseException | type[BaseException] | None = None
@@ -185,7 +187,7 @@ class DeterministicLoop(ReportingLoop, RefusingLoop):
 
     def is_current(self) -> bool:
         """Whether a turn of this loop runs on this thread."""
-        return asyncio._get_running_loop() is self
+        return _get_running_loop() is self
 
     # -- for asyncio and workflow code
 
@@ -329,22 +331,22 @@ class DeterministicLoop(ReportingLoop, RefusingLoop):
         """Become the running loop of this thread; what to give to `_leave`."""
         if self._running:
             raise RuntimeError(f"loop {self.name!r} runs already")
-        outer = asyncio._get_running_loop()
+        outer = _get_running_loop()
         task = None
         if _swap_current_task is not None and outer is not None:
             task = asyncio_tasks.current_task(outer)
             if task is not None:
                 _swap_current_task(outer, None)
         hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(self._generators.started, self._generators.dropped)
-        asyncio._set_running_loop(self)
+        sys.set_asyncgen_hooks(*self._hooks)
+        _set_running_loop(self)
         self._running = True
         return outer, task, hooks
 
     def _leave(self, before: tuple[Any, Any, Any]) -> None:
         outer, task, hooks = before
         self._running = False
-        asyncio._set_running_loop(outer)
+        _set_running_loop(outer)
         sys.set_asyncgen_hooks(*hooks)
         if task is not None and _swap_current_task is not None:
             _swap_current_task(outer, task)

@@ -36,7 +36,7 @@ class Generators:
     def dropped(self, generator: AsyncGenerator[Any, Any]) -> None:
         """A suspended generator is about to be freed. May be called on any thread."""
         if self._loop.is_current() and not collecting():
-            self._loop.create_task(generator.aclose())
+            self._loop.call_soon(self._loop.create_task, generator.aclose())
         else:
             self._orphans.append(generator)
 

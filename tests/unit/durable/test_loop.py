@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from loops import new_loop, run, run_on
+from loop_host import new_loop, run, run_on
 
 from hotmesh.durable.errors_guard import WorkflowDeadlockError, WorkflowForbiddenError
 from hotmesh.durable.loop import DeterministicLoop, DurableTimer, LoopFuture
@@ -93,6 +93,25 @@ async def test_a_turn_runs_inside_another_loop(inside_task: bool) -> None:
 
     assert seen == [(loop, task)] * 2
     assert asyncio.current_task() is not None
+
+
+def test_a_turn_runs_inside_uvloop() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> tuple[Any, Any]:
+        await asyncio.sleep(0)
+        return asyncio.get_running_loop(), asyncio.current_task()
+
+    async def outer() -> None:
+        loop, _ = new_loop()
+        task = loop.create_task(main())
+        loop.run_until_quiescent()
+        assert task.result() == (loop, task)
+        before = asyncio.current_task()
+        await asyncio.sleep(0)
+        assert before is asyncio.current_task() is not None
+
+    uvloop.run(outer())
 
 
 def test_a_turn_gives_the_running_loop_back_when_a_callback_ends_it() -> None:

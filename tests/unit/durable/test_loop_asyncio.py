@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from loops import new_loop, run, run_on
+from loop_host import new_loop, run, run_on
 
 
 async def after(delay: float, value: Any) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from loops import new_loop
+from loop_host import new_loop
 
 
 class Evicted(BaseException):

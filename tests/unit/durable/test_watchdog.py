@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from loops import new_loop
+from loop_host import new_loop
 
 from hotmesh.durable import watchdog
 from hotmesh.durable.errors_guard import WorkflowDeadlockError
