@@ -8,6 +8,7 @@ or talks to a server: whoever owns the run does, and commits what a turn gave be
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -262,10 +263,11 @@ class Run:
             coroutine = definition.main(*args)
         for name in list(self.mailbox):
             drain(self, name)
-        self.main = self.loop.create_task(coroutine, name="main")
+        self.main = self.loop.create_task(coroutine, name="main", context=contextvars.Context())
         self.main.add_done_callback(self._main_done)
         if self.cancel_requested:
-            self.main.cancel(self.cancel_reason or None)
+            # At its first suspension: the code begins, so that it can clean up.
+            self.loop.call_soon(self.main.cancel, self.cancel_reason or None)
 
     def _main_done(self, task: asyncio.Task[Any]) -> None:
         if self.closed is not None or self.ending:

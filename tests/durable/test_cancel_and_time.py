@@ -199,8 +199,8 @@ async def test_71_a_task_group_cancels_its_others(durable: Durable) -> None:
             async with asyncio.TaskGroup() as group:
                 for n in range(12):
                     group.create_task(act(n))
-        except* ActivityError as group_:
-            return str(group_.exceptions[0].__cause__)
+        except ExceptionGroup as caught:
+            return str(caught.exceptions[0].__cause__)
         return ""
 
     await durable.worker(example, activities=[act])
@@ -231,7 +231,11 @@ async def test_72_waits_in_all_forms(durable: Durable) -> None:
 
     await durable.worker(example, activities=[act])
     assert await durable.run(example) == [
-        [0.01], 1, [0.015, 0.05], ["ActivityError", "float"], 0.06
+        [0.01],
+        1,
+        [0.015, 0.05],
+        ["ActivityError", "float"],
+        0.06,
     ]
 
 
@@ -274,7 +278,9 @@ async def test_77_a_run_has_a_time_limit(durable: Durable) -> None:
         await workflow.sleep_for("1 hour")
 
     async def example() -> None:
-        await asyncio.gather(act(), workflow.execute_child(child, workflow_id=f"{workflow.info().workflow_id}-c"))
+        await asyncio.gather(
+            act(), workflow.execute_child(child, workflow_id=f"{workflow.info().workflow_id}-c")
+        )
 
     await durable.worker(example, child, activities=[act])
     handle = await durable.start(example, run_timeout="300ms")
@@ -329,9 +335,7 @@ async def test_79_all_attempts_have_a_time_limit(durable: Durable) -> None:
 async def test_25_an_attempt_has_a_time_limit(durable: Durable) -> None:
     attempts: list[int] = []
 
-    @activity.defn(
-        start_to_close_timeout="200ms", retry=RetryPolicy(initial_interval="10ms")
-    )
+    @activity.defn(start_to_close_timeout="200ms", retry=RetryPolicy(initial_interval="10ms"))
     async def act() -> int:
         attempts.append(activity.info().attempt)
         if len(attempts) == 1:

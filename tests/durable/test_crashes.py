@@ -95,9 +95,7 @@ async def test_a_run_survives_the_death_of_its_worker(
         dying.kill()  # the run never came to that point
     await fleet.worker()
 
-    assert await handle.result(timeout="25s") == [
-        "first", "left", "right", 10, 42, "said", "last"
-    ]
+    assert await handle.result(timeout="25s") == ["first", "left", "right", 10, 42, "said", "last"]
     assert (await handle.fields())["count"] == 10
     await _each_effect_counts_once(fleet)
 
@@ -126,7 +124,9 @@ async def test_a_long_activity_of_a_killed_worker_is_tried_again(
     assert await handle.result(timeout="25s") == "long"
     lines = [line.split("/") for line in await fleet.effects()]
     assert [(attempt, what) for _, attempt, what in lines] == [
-        ("1", "long.began"), ("2", "long.began"), ("2", "long")
+        ("1", "long.began"),
+        ("2", "long.began"),
+        ("2", "long"),
     ]
     assert len({key for key, *_ in lines}) == 1
 
@@ -135,9 +135,7 @@ async def _began(fleet: Fleet, times: int) -> bool:
     return sum("began" in line for line in await fleet.effects()) >= times
 
 
-async def test_a_frozen_worker_is_replaced_and_then_ignored(
-    durable: Durable, fleet: Fleet
-) -> None:
+async def test_a_frozen_worker_is_replaced_and_then_ignored(durable: Durable, fleet: Fleet) -> None:
     first = await fleet.worker()
     handle = await durable.start(long_step, 0.5)
     await eventually(lambda: _began(fleet, 1))
@@ -151,9 +149,7 @@ async def test_a_frozen_worker_is_replaced_and_then_ignored(
     assert len(answers) == 1
 
 
-async def test_an_activity_that_kills_its_worker_is_counted(
-    durable: Durable, fleet: Fleet
-) -> None:
+async def test_an_activity_that_kills_its_worker_is_counted(durable: Durable, fleet: Fleet) -> None:
     handle = await durable.start(poison)
     other = await durable.start(steps, 3)
     for _ in range(3):
@@ -212,5 +208,3 @@ async def test_a_flushed_script_cache_is_not_noticed(durable: Durable, fleet: Fl
             await asyncio.sleep(0.01)
     assert await handle.result(timeout="25s") == 200
     assert len(await fleet.effects()) == 200
-
-
