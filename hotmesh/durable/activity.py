@@ -176,11 +176,22 @@ _MAKING = threading.Lock()
 class Attempt:
     """One attempt as it runs: what the calls below act on."""
 
-    def __init__(self, info: ActivityInfo, beat: Callable[[tuple[Any, ...]], None]) -> None:
-        self.info, self.beat = info, beat
+    def __init__(
+        self, describe: Callable[[], ActivityInfo], beat: Callable[[tuple[Any, ...]], None]
+    ) -> None:
+        self.beat = beat
         self.reason = ""
+        self._describe = describe
+        self._info: ActivityInfo | None = None
         self.stopping = False
         self._cancelled: threading.Event | None = None
+
+    @property
+    def info(self) -> ActivityInfo:
+        """What it knows of itself. Made when it is first asked for, as most never ask."""
+        if self._info is None:
+            self._info = self._describe()
+        return self._info
 
     @property
     def cancelled(self) -> threading.Event:

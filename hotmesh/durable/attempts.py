@@ -107,13 +107,13 @@ class Running:
         self,
         key: Key,
         function: Function,
-        info: ActivityInfo,
+        describe: Callable[[], ActivityInfo],
         rules: CallRules,
         on_done: Callable[[Running, Outcome], None],
         now: float,
     ) -> None:
         self.key, self.function, self.on_done = key, function, on_done
-        self.attempt = Attempt(info, self._beat)
+        self.attempt = Attempt(describe, self._beat)
         self.began = self.spoke_at = now
         self.limit_at = now + rules.start_to_close_ms / 1000 if rules.start_to_close_ms else 0.0
         self.silence_s = rules.heartbeat_ms / 1000
@@ -164,13 +164,13 @@ class Attempts:
         key: Key,
         function: Function,
         args: Raw | Sequence[Any],
-        info: ActivityInfo,
+        describe: Callable[[], ActivityInfo],
         rules: CallRules,
         on_done: Callable[[Running, Outcome], None],
     ) -> Running:
         """Begin an attempt; `on_done` is called once, from the event loop."""
         loop = asyncio.get_running_loop()
-        running = Running(key, function, info, rules, on_done, time.monotonic())
+        running = Running(key, function, describe, rules, on_done, time.monotonic())
         self.running[key] = running
         if function.is_async:
             task = loop.create_task(self._call(running, args), name=function.name)

@@ -220,9 +220,9 @@ class Calls:
             self._spawn(self._conclude(delivery, call, outcome, running))
 
         key = (call.run_id, call.seq, call.attempt)
-        info = info_of(call, payloads.decode(beats) if beats else ())
+        details = payloads.decode(beats) if beats else ()
         self._handling[delivery.key] = self.attempts.start(
-            key, function, call.args, info, call.rules, done
+            key, function, call.args, lambda: info_of(call, details), call.rules, done
         )
 
     async def _conclude(

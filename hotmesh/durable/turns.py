@@ -448,9 +448,8 @@ class Turns:
 
         key = (run.begin.run_id, act.seq, attempt)
         function = Function(fn, act.name)
-        info = info_of(call, (), local=True)
         active.local[act.seq] = self.calls.attempts.start(
-            key, function, args, info, act.rules, done
+            key, function, args, lambda: info_of(call, (), local=True), act.rules, done
         )
 
     def _attempt_local_again(self, active: Active, act: r.Act, attempt: int) -> None:
@@ -625,42 +624,40 @@ class Turns:
         if not fused:
             return
         assert run is not None and calls is not None
-        now_ms = self.store.clock.now_ms()
         for seq, act in fused.items():
-            if seq not in run.open_acts:
-                continue
-            call = call_of(run, act, self._hint, now_ms)
-            key = (run.begin.run_id, seq, 1)
-            function = calls.functions[act.name]
-            active.fused[seq] = calls.attempts.start(
-                key,
-                function,
-                act.args,
-                info_of(call, ()),
-                act.rules,
-                self._on_fused(active, act, call),
-            )
+            if seq in run.open_acts:
+                active.fused[seq] = calls.attempts.start(
+                    (run.begin.run_id, seq, 1),
+                    calls.functions[act.name],
+                    act.args,
+                    lambda act=act: info_of(self._call_of(run, act), ()),  # type: ignore[misc]
+                    act.rules,
+                    self._on_fused(active, act),
+                )
         if self._watching is None:
             loop = asyncio.get_running_loop()
             self._watching = loop.call_later(HAND_OVER_S, self._watch)
 
-    def _on_fused(
-        self, active: Active, act: r.Act, call: Call
-    ) -> Callable[[Running, Outcome], None]:
+    def _call_of(self, run: Run, act: r.Act) -> Call:
+        return call_of(run, act, self._hint, self.store.clock.now_ms())
+
+    def _on_fused(self, active: Active, act: r.Act) -> Callable[[Running, Outcome], None]:
         def done(running: Running, outcome: Outcome) -> None:
             if active.fused.pop(act.seq, None) is None:
                 return  # the run was given up here
             if outcome.failure is None and not outcome.later and not outcome.given_up:
                 self._answered(active, r.Answer(act.seq, 1, outcome.data, None, self.worker))
                 return
-            self._fused_failed(active, act, call, running, outcome)
+            self._fused_failed(active, act, running, outcome)
 
         return done
 
     def _fused_failed(
-        self, active: Active, act: r.Act, call: Call, running: Running, outcome: Outcome
+        self, active: Active, act: r.Act, running: Running, outcome: Outcome
     ) -> None:
         """A first attempt that failed: the next one has an entry, and the run is let go."""
+        assert active.run is not None
+        call = self._call_of(active.run, act)
         if outcome.given_up:
             active.extras.append(lambda commit: commit.command.call(act.queue, encode_run(call)))
             active.extras.append(lambda commit: commit.open(act.seq))
