@@ -1,6 +1,6 @@
 """A worker in a process of its own, which may be told to die at a point.
 
-    python crash_worker.py '{"url": …, "namespace": …, "fault": {"point": "commit", "when": "before", "n": 2}}'
+    python crash_worker.py '{"url": …, "namespace": …, "fault": {"point": "commit", …}}'
 
 What its activities do outside is a list of the server: `effects:<namespace>`, one line per attempt.
 """
@@ -121,10 +121,7 @@ async def poison() -> str:
 
 
 async def timers() -> list[float]:
-    found = []
-    for seconds in (0.05, 0.1, 0.15):
-        found.append(await workflow.sleep_for(seconds))
-    return found
+    return [await workflow.sleep_for(seconds) for seconds in (0.05, 0.1, 0.15)]
 
 
 WORKFLOWS = [mixed, child, steps, long_step, poison, timers]
