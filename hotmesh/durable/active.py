@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from hotmesh.core import Note
 from hotmesh.core.durable import records as r
 from hotmesh.durable.attempts import Running
 from hotmesh.durable.run import Run
@@ -35,6 +36,7 @@ class Active:
         "inputs",
         "items",
         "local",
+        "notes",
         "queries",
         "refusals",
         "run",
@@ -51,6 +53,7 @@ class Active:
         self.fused: dict[int, Running] = {}
         self.local: dict[int, Running] = {}
         self.answers: list[r.Answer] = []
+        self.notes: list[Note] = []
         self.extras: list[Callable[[Commit], None]] = []
         self.sending = self.scheduled = False
         self.refusals = 0

@@ -24,7 +24,9 @@ from hotmesh.durable.errors import CompleteLater
 from hotmesh.durable.failures import failure_of, names_of
 from hotmesh.durable.payloads import Signature
 from hotmesh.log import get_logger
+from hotmesh.messages import StreamMetadata
 from hotmesh.run_messages import NIL, CallRules
+from hotmesh.telemetry import spans
 
 log = get_logger("hotmesh.durable")
 
@@ -101,6 +103,7 @@ class Running:
         "on_done",
         "silence_s",
         "spoke_at",
+        "traced",
     )
 
     def __init__(
@@ -118,7 +121,7 @@ class Running:
         self.limit_at = now + rules.start_to_close_ms / 1000 if rules.start_to_close_ms else 0.0
         self.silence_s = rules.heartbeat_ms / 1000
         self.beats: tuple[Any, ...] | None = None
-        self.done = False
+        self.done = self.traced = False
         self.future: asyncio.Future[Any] | None = None
         self._beat_at = 0.0
 
@@ -167,10 +170,13 @@ class Attempts:
         describe: Callable[[], ActivityInfo],
         rules: CallRules,
         on_done: Callable[[Running, Outcome], None],
+        *,
+        traced: bool = False,
     ) -> Running:
         """Begin an attempt; `on_done` is called once, from the event loop."""
         loop = asyncio.get_running_loop()
         running = Running(key, function, describe, rules, on_done, time.monotonic())
+        running.traced = traced
         self.running[key] = running
         if function.is_async:
             task = loop.create_task(self._call(running, args), name=function.name)
@@ -186,7 +192,15 @@ class Attempts:
         CURRENT.set(running.attempt)
         function = running.function
         values = function.signature.args(args) if isinstance(args, Raw) else args
-        return _given(function, await function.fn(*values))
+        if not running.traced:
+            return _given(function, await function.fn(*values))
+        with spans.processing(_metadata(running.attempt.info)) as span:
+            try:
+                return _given(function, await function.fn(*values))
+            except Exception as exc:
+                if span is not None:
+                    spans.failed(exc)
+                raise
 
     def _start_thread(
         self, loop: asyncio.AbstractEventLoop, running: Running, args: Raw | Sequence[Any]
@@ -197,7 +211,10 @@ class Attempts:
 
         def call() -> Outcome:
             values = function.signature.args(args) if isinstance(args, Raw) else args
-            return _given(function, function.fn(*values))
+            if not running.traced:
+                return _given(function, function.fn(*values))
+            with spans.processing(_metadata(running.attempt.info)):
+                return _given(function, function.fn(*values))
 
         future = loop.run_in_executor(self._executor, context.run, call)
         running.future = future
@@ -268,6 +285,19 @@ class Attempts:
         if self._timer is not None:
             self._timer.cancel()
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _metadata(info: ActivityInfo) -> StreamMetadata:
+    return StreamMetadata(
+        guid=info.idempotency_key,
+        jid=info.workflow_id,
+        aid=info.name,
+        dad=f",{info.seq}",
+        topic=info.name,
+        version="",
+        try_count=info.attempt - 1,
+        trace=info.trace,
+    )
 
 
 def _given(function: Function, value: Any) -> Outcome:

@@ -222,7 +222,13 @@ class Calls:
         key = (call.run_id, call.seq, call.attempt)
         details = payloads.decode(beats) if beats else ()
         self._handling[delivery.key] = self.attempts.start(
-            key, function, call.args, lambda: info_of(call, details), call.rules, done
+            key,
+            function,
+            call.args,
+            lambda: info_of(call, details),
+            call.rules,
+            done,
+            traced=bool(call.trace),
         )
 
     async def _conclude(

@@ -249,9 +249,11 @@ class WorkflowClient:
             sent = await self._sent(signal)
             begin = msgspec.structs.replace(begin, carried=(r.encode_input(sent),))
         decode = payloads.decode if isinstance(workflow, str) else signature_of(workflow).value
-        run_id = await self._started(
-            opened, jid, begin, conflict, reuse, request_id, _ms(start_delay), fields, signal
-        )
+        with spans.sending(kind, client.namespace, begin.trace) as trace:
+            begin = msgspec.structs.replace(begin, trace=trace)
+            run_id = await self._started(
+                opened, jid, begin, conflict, reuse, request_id, _ms(start_delay), fields, signal
+            )
         return WorkflowHandle(client, jid, run_id, decode)
 
     async def _started(

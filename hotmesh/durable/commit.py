@@ -14,6 +14,7 @@ from hotmesh.core.durable import ledger
 from hotmesh.core.durable import records as r
 from hotmesh.durable import payloads
 from hotmesh.durable.run import Run
+from hotmesh.durable.tracing import leg_trace
 from hotmesh.engine.runs import lay_out
 from hotmesh.ids import derive
 from hotmesh.run_messages import (
@@ -126,7 +127,7 @@ def call_of(run: Run, act: r.Act, keeper: str, now_ms: int) -> Call:
         timers=tuple(timers),
         workflow=begin.workflow,
         headers=act.headers,
-        trace=begin.trace,
+        trace=leg_trace(begin, act.name, act.seq),
     )
 
 

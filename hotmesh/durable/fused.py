@@ -80,6 +80,7 @@ class Fused:
                     lambda act=act: info_of(self._call_of(run, act), ()),  # type: ignore[misc]
                     act.rules,
                     self._on_fused(active, act),
+                    traced=bool(run.begin.trace),
                 )
         if self._watching is None:
             loop = asyncio.get_running_loop()

@@ -32,6 +32,7 @@ from hotmesh.durable.failing import Failing
 from hotmesh.durable.fused import Fused
 from hotmesh.durable.run import Run
 from hotmesh.durable.task_failure import TurnFailed
+from hotmesh.durable.tracing import notes_of, recall
 from hotmesh.durable.watchdog import running as watching
 from hotmesh.durable.watchdog import watch
 from hotmesh.errors import HotMeshError, ServerUnavailable
@@ -42,6 +43,7 @@ from hotmesh.run_messages import RunQuery, RunTask, decode_task
 from hotmesh.store import GROUP_WORKER, Entry, Store, Verdict
 from hotmesh.store.dead import bury_op
 from hotmesh.store.runs import RunHead, Runs
+from hotmesh.telemetry import Observer
 
 log = get_logger("hotmesh.durable")
 
@@ -65,6 +67,7 @@ class Turns:
         hooks: Mapping[str, Callable[..., Any]],
         settings: RouterSettings,
         calls: Calls | None,
+        observer: Observer,
         *,
         cached_max: int,
         grace_s: float,
@@ -76,6 +79,7 @@ class Turns:
         self.store, self.runs, self.queue, self.keeper = store, Runs(store), queue, keeper
         self.definitions, self.hooks = definitions, dict(hooks)
         self.calls, self.cached_max, self.grace_s = calls, cached_max, grace_s
+        self.observer = observer
         self.worker, self.build, self.deadlock_s = worker, build, deadlock_s
         partitions = store.keys.partitions
         self._partition_of = {p.tasks(queue): p for p in partitions}
@@ -212,6 +216,8 @@ class Turns:
             before = run.turns
             left = run.replay(decoded, first)
             replayed = replayed or run.turns > before
+            if run.begin.trace:
+                recall(run, decoded)
             run.known += len(items)
             run.bytes += sum(map(len, items))
             if run.closed is not None:
@@ -277,6 +283,8 @@ class Turns:
         turn = r.Turn(run.now_ms, ins, tuple(commands), self.worker, self.build)
         active.items.append(r.encode_turn(turn))
         active.commands += commands
+        if run.begin.trace:
+            active.notes += notes_of(run, [*(rec for _, rec in inputs), *answers], commands)
         deferred = self.eager.start_local(active, commands)
         if deferred and len(active.items) < DEFERRED_MAX and not self.stopping:
             return
@@ -363,6 +371,9 @@ class Turns:
             self.answering.answer_queries(active)
         fused, commands = commit.fused, active.commands
         active.items, active.commands, active.extras = [], [], []
+        if active.notes:
+            self.observer.emit(active.notes)
+            active.notes = []
         if run.closed is not None:
             self._over(active)
             return

@@ -27,6 +27,7 @@ from hotmesh.lifecycle import Component, Host
 from hotmesh.log import get_logger
 from hotmesh.router import RouterSettings
 from hotmesh.router.member import consumer_name
+from hotmesh.telemetry import Observer
 
 log = get_logger("hotmesh.durable")
 
@@ -101,6 +102,7 @@ class Worker:
                 _hooks_of([*workflows, *hooks]),
                 settings,
                 calls if eager else None,
+                Observer(store.keys.app_id, point.metrics, store.clock.now_ms),
                 cached_max=max_cached,
                 grace_s=grace_s,
                 worker=self.identity,

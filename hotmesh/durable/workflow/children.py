@@ -14,6 +14,7 @@ from hotmesh.durable.definition import MARK, WorkflowOptions, name_of
 from hotmesh.durable.errors import ApplicationError, ContinueAsNewError
 from hotmesh.durable.options import ClosePolicy, RetryPolicy, Reuse, workflow_rules
 from hotmesh.durable.steps import ChildHandle, Step
+from hotmesh.durable.tracing import leg_trace
 from hotmesh.durable.workflow.context import current
 from hotmesh.durations import Duration, parse
 from hotmesh.run_messages import NIL
@@ -69,7 +70,7 @@ def _child(
             attributes=payloads.encode(search_attributes, "search attributes")
             if search_attributes
             else NIL,
-            trace=begin.trace,
+            trace=leg_trace(begin, kind, seq),
             depth=begin.depth + 1,
         )
         return r.Child(seq, jid, kind, queue, r.encode_input(child), policy, reuse, step_id)
