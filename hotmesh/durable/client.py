@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from msgspec import Raw
@@ -36,6 +36,9 @@ from hotmesh.store import Apply, Verdict, retrying
 from hotmesh.store.run_ops import RENDEZVOUS
 from hotmesh.store.runs import FIRST, NEXT, RUN, STATE, RunCommand
 from hotmesh.telemetry import spans
+
+if TYPE_CHECKING:
+    from hotmesh.durable.listing import WorkflowDescription
 
 KEEP: Duration = "24h"
 WORKFLOW_ID_BYTES_MAX = 1_000
@@ -358,14 +361,22 @@ class WorkflowClient:
         """Run a function beside the main one of a running workflow."""
         await self.get_handle(workflow_id).hook(fn, *args)
 
-    async def list(self, query: str = "", *, limit: int = 1_000) -> Any:
-        """Workflows that a query finds, the latest first; see `listing`."""
+    async def list(self, query: str = "", *, limit: int = 1_000) -> list[WorkflowDescription]:
+        """Workflows that a query finds, the latest started first.
+
+        Such as `status = 'running' and (customer = 'x' or total >= 100)`: fields are `status`,
+        `workflow`, `workflow_id`, `run_id`, `task_queue`, `start_time`, `close_time` and search
+        attributes; `= != < <= > >=`, `in (…)`, `between … and …`, `and`, `or`, `not`.
+
+        Raises:
+            SearchQueryError: The query can't be understood, or would look at too many records.
+        """
         from hotmesh.durable.listing import find
 
         return await find(await self._client.open(), query, limit)
 
     async def count(self, query: str = "") -> int:
-        """How many workflows a query finds."""
+        """How many workflows a query finds. Raises as `list`."""
         from hotmesh.durable.listing import count
 
         return await count(await self._client.open(), query)

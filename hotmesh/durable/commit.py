@@ -313,6 +313,7 @@ def _end(commit: Commit, state: str, **outcome: Any) -> None:
         children=[] if state == "continued" else list(run.children.values()),
         timers=run.open_timers,
         waits=run.open_waits,
+        attributes=ledger.index_names(run.attributes),
         now_ms=commit.store.clock.now_ms(),
         **outcome,
     )

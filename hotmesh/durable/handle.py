@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 
 from hotmesh.core.durable import records as r
-from hotmesh.core.state import ERROR, STATUS
+from hotmesh.core.state import ERROR, STATUS, UPDATED
 from hotmesh.durable import payloads
 from hotmesh.durable.errors import (
     UpdateFailedError,
@@ -31,6 +31,8 @@ from hotmesh.store.runs import ATTRIBUTES, MEMO, NEXT, RESULT, RUN, STATE, Input
 
 if TYPE_CHECKING:
     from hotmesh.durable.client import Client
+    from hotmesh.durable.history import History
+    from hotmesh.durable.listing import WorkflowDescription
 
 R = TypeVar("R")
 
@@ -339,13 +341,16 @@ class WorkflowHandle(Generic[R]):
             return False
         return await self._client.outcome(self.workflow_id, self.run_id) is not None
 
-    async def describe(self) -> Any:
+    async def describe(self) -> WorkflowDescription:
         """Everything that its record says, as `WorkflowDescription`."""
         from hotmesh.durable.listing import description_of
 
-        return description_of(self.workflow_id, await self._record(""))
+        record = await self._record(self.run_id if await self._is_archived() else "")
+        point = await self._client.open()
+        items = await point.runs.history(self.workflow_id, record[RUN].decode())
+        return description_of(self.workflow_id, record, items)
 
-    async def history(self) -> Any:
+    async def history(self) -> History:
         """What happened to it, as a `History`: events in their order, `to_json()`, `timeline()`."""
         from hotmesh.durable.history import History
 
@@ -353,7 +358,8 @@ class WorkflowHandle(Generic[R]):
         record = await self._record(self.run_id)
         run_id = record[RUN].decode()
         items = await point.runs.history(self.workflow_id, run_id)
-        return History(self.workflow_id, run_id, items)
+        ended_ms = int(record[UPDATED]) if int(record[STATUS]) <= 0 else 0
+        return History(self.workflow_id, run_id, items, ended_ms=ended_ms)
 
     async def fields(self, *names: str) -> dict[str, Any]:
         """The fields that its code has set with `search()`; all of them without names."""

@@ -313,6 +313,7 @@ class RunEngine:
             children=left.children,
             timers=left.timers,
             waits=left.waits,
+            attributes=ledger.index_names(ledger.attributes_of(items)),
             now_ms=self._store.clock.now_ms(),
         )
         ops.end(command, ending, str(int(head.rev) + 1))

@@ -23,6 +23,7 @@ from hotmesh.run_messages import (
     encode_run,
 )
 from hotmesh.store.encode import EARLY_MAX, RECEIPT_MS, text
+from hotmesh.store.run_index import expires
 from hotmesh.store.runs import (
     ATTRIBUTES,
     ERROR,
@@ -143,8 +144,7 @@ class Ending(Struct, frozen=True, kw_only=True):
         data, failure: Its result, or why there is none. An interruption without error has neither.
         children: That still run, with what becomes of them.
         timers: Steps that sleep; waits: steps that wait for signals by name.
-        caller: The client that is told.
-        more: Further timers to take back.
+        attributes: The indexes that its search attributes put it into.
     """
 
     begin: r.Begin
@@ -173,7 +173,9 @@ def end(command: RunCommand, ending: Ending, rev: str) -> None:
     command.set(fields)
     command.rank("open", "")
     if ending.state != "continued":
-        command.rank("closed", str(ending.now_ms))
+        command.rank("closed", str(begin.at_ms))
+        if begin.keep_ms >= 0:
+            expires(command, ending.attributes, ending.now_ms + max(1, begin.keep_ms))
     _take_back(command, ending)
     for child in ending.children:
         _let_go(command, child)

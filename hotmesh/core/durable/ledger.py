@@ -85,6 +85,18 @@ def index_entries(attributes: Raw, at_ms: int) -> list[tuple[str, str]]:
     return [(name, str(at_ms)) for name in index_names(values or {})]
 
 
+def attributes_of(items: Sequence[r.Item]) -> dict[str, Any]:
+    """The search attributes of a run, as its history left them."""
+    values: dict[str, Any] = {}
+    for item in items:
+        changes = [item.attributes] if isinstance(item, r.Begin) else []
+        if isinstance(item, r.Turn):
+            changes = [c.data for c in item.commands if isinstance(c, r.Attributes)]
+        for change in changes:
+            values |= msgspec.msgpack.decode(change) or {}
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def index_names(values: dict[str, Any]) -> list[str]:
     """Index names of attributes: one per value, for lists one per element."""
     names = []
