@@ -252,7 +252,9 @@ def _ids(query: Query | None) -> list[str] | None:
 
 
 def indexes_of(query: Query | None) -> list[list[str]]:
-    """Ways to find all that a query could mean: each a list of indexes, to be looked at together."""
+    """Ways to find all that a query could mean: each a list of indexes to be looked at
+    together.
+    """
     match query:
         case Compare("status", "=", value):
             return [["open" if value == "running" else "closed"]]

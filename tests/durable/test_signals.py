@@ -83,7 +83,7 @@ async def test_43_a_thousand_signallers(durable: Durable) -> None:
     await asyncio.gather(*(handle.signal("put", i) for i in range(count)))
     got = await handle.result(timeout="30s")
     assert sorted(got) == list(range(count))
-    sent = [e.args[0] for e in await handle.history() if e.kind == "SIGNAL"]
+    sent = [e.fields["args"][0] for e in await handle.history() if e.kind == "SIGNAL"]
     assert sent == got, "the order is that of the history"
 
 
@@ -359,4 +359,4 @@ async def test_59_an_update_in_flight_hears_of_the_end(durable: Durable) -> None
 
 
 async def _accepted(handle: Any) -> bool:
-    return any(e.kind == "UPDATE_ACCEPTED" for e in await handle.history())
+    return any(e.kind == "UPD_ACCEPT" for e in await handle.history())
