@@ -48,7 +48,7 @@ class Active:
     def __init__(self, task: RunTask, delivery: Delivery, run: Run | None) -> None:
         self.task, self.deliveries, self.run = task, [delivery], run
         self.inputs: list[tuple[int, r.Input]] = []
-        self.items: list[bytes] = []
+        self.items: list[r.Turn] = []
         self.commands: list[r.Command] = []
         self.fused: dict[int, Running] = {}
         self.local: dict[int, Running] = {}

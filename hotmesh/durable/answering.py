@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hotmesh.core.durable import records as r
 from hotmesh.durable import queries
 from hotmesh.durable.active import Active
+from hotmesh.durable.errors import CodecError
+from hotmesh.durable.run import Run
 from hotmesh.errors import HotMeshError
 from hotmesh.router import Delivery
 from hotmesh.run_messages import RunQuery, RunTask
@@ -29,7 +30,7 @@ class Answering:
             return
         run = self._turns.cache.get(query.run_id)
         if run is not None:
-            self._turns.spawn(self._reply(delivery, query, queries.answer(run, query)))
+            self._turns.spawn(self._answer(delivery, query, run))
         else:
             self._turns.spawn(self.replay_for(delivery, query))
 
@@ -38,17 +39,33 @@ class Answering:
         waiting, active.queries = active.queries, []
         for delivery, query in waiting:
             if active.run is not None:
-                self._turns.spawn(self._reply(delivery, query, queries.answer(active.run, query)))
+                self._turns.spawn(self._answer(delivery, query, active.run))
             else:
                 self._turns.spawn(self.replay_for(delivery, query))
+
+    async def _answer(self, delivery: Delivery, query: RunQuery, run: Run) -> None:
+        coder = self._turns.coder
+        if coder is None:
+            said = queries.answer(run, query)
+        else:
+            try:
+                reply = queries.answer(run, (await coder.open([query]))[0])
+                said = await queries.sealed(reply, coder)
+            except CodecError as exc:
+                said = queries.refuse(exc)
+        await self._reply(delivery, query, said)
 
     async def replay_for(self, delivery: Delivery, query: RunQuery) -> None:
         try:
             items = await self._turns.runs.history(query.jid, query.run_id)
-            run = self._turns.create(RunTask(query.jid, query.run_id), items)
-            run.replay(r.decode_items(items))
-            said = queries.answer(run, query)
+            decoded = await self._turns.read(items)
+            if isinstance(decoded, Exception):
+                raise decoded
+            run = self._turns.create(RunTask(query.jid, query.run_id), decoded[0])
+            run.replay(decoded)
+            await self._answer(delivery, query, run)
             self._turns.tear_down(run)
+            return
         except HotMeshError as exc:
             said = queries.refuse(exc)
         except Exception as exc:  # noqa: BLE001 - user code; it becomes the answer

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from hotmesh.connect import Connection
 from hotmesh.core.durable import records as r
 from hotmesh.durable import payloads
 from hotmesh.durable.activity import ActivityInfo
 from hotmesh.durable.attempts import Attempts, Function, Outcome, Running, finish_all
+from hotmesh.durable.codec import Coder, is_sealed
 from hotmesh.durable.commit import stop_channel
-from hotmesh.durable.errors import UnknownActivityError
+from hotmesh.durable.errors import CodecError, DurableError, UnknownActivityError
 from hotmesh.durable.failures import failure_of
 from hotmesh.durable.options import delay_ms
 from hotmesh.errors import HotMeshError
@@ -56,10 +58,12 @@ class Calls:
         threads: int,
         grace_s: float,
         worker: str,
+        coder: Coder | None,
     ) -> None:
         self.name = f"activities:{queue}"
         self.store, self.runs, self.queue, self.keeper = store, Runs(store), queue, keeper
         self.functions, self.grace_s, self.worker = functions, grace_s, worker
+        self.coder = coder
         self.attempts = Attempts(threads, self._beat)
         self.capacity = settings.capacity
         partitions = store.keys.partitions
@@ -220,12 +224,46 @@ class Calls:
             self._spawn(self._conclude(delivery, call, outcome, running))
 
         key = (call.run_id, call.seq, call.attempt)
+        if self.coder is not None or is_sealed(call.args):
+            self._spawn(self._open_and_start(delivery, call, function, beats, done))
+            return
         details = payloads.decode(beats) if beats else ()
         self._handling[delivery.key] = self.attempts.start(
             key,
             function,
             call.args,
             lambda: info_of(call, details),
+            call.rules,
+            done,
+            traced=bool(call.trace),
+        )
+
+    async def _open_and_start(
+        self,
+        delivery: Delivery,
+        call: Call,
+        function: Function,
+        beats: bytes | None,
+        done: Callable[[Running, Outcome], None],
+    ) -> None:
+        """With a codec: what the attempt is given is decoded first."""
+        try:
+            if self.coder is None:
+                raise CodecError(
+                    f"the arguments of activity {call.name!r} are encoded; give this worker the "
+                    "codecs= of its client"
+                )
+            opened = (await self.coder.open([call]))[0]
+            details = payloads.decode((await self.coder.open([Raw(beats)]))[0]) if beats else ()
+        except CodecError as exc:
+            await self._not_here(delivery, call, exc)
+            return
+        key = (call.run_id, call.seq, call.attempt)
+        self._handling[delivery.key] = self.attempts.start(
+            key,
+            function,
+            opened.args,
+            lambda: info_of(opened, details),
             call.rules,
             done,
             traced=bool(call.trace),
@@ -273,7 +311,10 @@ class Calls:
         beats: tuple[Any, ...] | None,
     ) -> None:
         command = self._command(delivery, call)
-        retry_ops(command, again, pause_ms, failure, beats)
+        if self.coder is not None:
+            failure = (await self.coder.seal([failure]))[0]
+        said = await self._beats(beats) if beats else None
+        retry_ops(command, again, pause_ms, failure, said)
         await self._step(delivery, call, command)
 
     def _failed(self, call: Call, failure: r.Failure, state: str) -> r.Answer:
@@ -284,7 +325,13 @@ class Calls:
             worker=self.worker,
         )
 
+    async def _beats(self, details: tuple[Any, ...]) -> bytes:
+        raw = payloads.encode(list(details), "heartbeat details")
+        return bytes(raw if self.coder is None else (await self.coder.seal([raw]))[0])
+
     async def _answer(self, delivery: Delivery, call: Call, answer: r.Answer) -> None:
+        if self.coder is not None:
+            answer = (await self.coder.seal([answer]))[0]
         item = InputOf(
             jid=call.jid,
             run_id=call.run_id,
@@ -317,7 +364,7 @@ class Calls:
         command = self._command(delivery, call)
         command.call(call.call_queue, encode_run(call))
         if running is not None and running.beats:
-            command.set({f"b{call.seq}": bytes(payloads.encode(running.beats, "heartbeat"))})
+            command.set({f"b{call.seq}": await self._beats(running.beats)})
         await self._step(delivery, call, command)
         log.info("activity.handed_back", job=call.jid, activity=call.name, attempt=call.attempt)
 
@@ -356,7 +403,11 @@ class Calls:
 
     async def _unknown(self, delivery: Delivery, call: Call) -> None:
         """Another worker may know it: try again later, without counting."""
-        error = UnknownActivityError(call.name, sorted(self.functions))
+        await self._not_here(
+            delivery, call, UnknownActivityError(call.name, sorted(self.functions))
+        )
+
+    async def _not_here(self, delivery: Delivery, call: Call, error: DurableError) -> None:
         log.warning("activity.unknown", job=call.jid, activity=call.name, error=str(error))
         command = self._command(delivery, call)
         command.set({f"f{call.seq}": encode_run(failure_of(error))})
@@ -398,8 +449,7 @@ class Calls:
         for running, details in beats:
             info = running.attempt.info
             key = self.store.keys.of(info.workflow_id).job(info.workflow_id)
-            data = bytes(payloads.encode(list(details), "heartbeat details"))
-            commands.append(("HSET", key, f"b{info.seq}", data))
+            commands.append(("HSET", key, f"b{info.seq}", await self._beats(details)))
             commands.append(("HMGET", key, RUN, f"s{info.seq}"))
         try:
             rows = await self.runs.execute(commands)
@@ -478,7 +528,7 @@ def retry_ops(
     again: Call,
     pause_ms: int,
     failure: r.Failure,
-    beats: tuple[Any, ...] | None,
+    beats: bytes | None,
 ) -> None:
     """The next attempt of a step: its number, why it is needed, and when."""
     fields = {
@@ -486,7 +536,7 @@ def retry_ops(
         f"f{again.seq}": encode_run(failure),
     }
     if beats:
-        fields[f"b{again.seq}"] = bytes(payloads.encode(list(beats), "heartbeat details"))
+        fields[f"b{again.seq}"] = beats
     command.set(fields)
     if pause_ms > 0:
         command.timer(encode_run(RunAgain(again)), pause_ms)

@@ -17,6 +17,7 @@ from hotmesh.core.durable import records as r
 from hotmesh.core.durable.ledger import is_attribute_name
 from hotmesh.durable import payloads
 from hotmesh.durable.activity import signature_of
+from hotmesh.durable.codec import PayloadCodec
 from hotmesh.durable.definition import MARK, WorkflowOptions, name_of
 from hotmesh.durable.errors import (
     WorkflowAlreadyStarted,
@@ -59,6 +60,7 @@ class Client:
         redis: As everywhere; None for `HOTMESH_REDIS_URL` or the embedded server.
         namespace: Workflows of different namespaces know nothing of each other.
         partitions: Fixed when the namespace is first used; None takes what it has.
+        codecs: Encode what goes to the server, such as for encryption; workers need the same.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class Client:
         namespace: str = "durable",
         *,
         partitions: int | None = None,
+        codecs: Sequence[PayloadCodec] = (),
     ) -> None:
+        self._codecs = tuple(codecs)
         self.namespace = namespace
         self.guid = guid()
         self.workflow = WorkflowClient(self)
@@ -87,7 +91,9 @@ class Client:
         return self._open
 
     async def _connect(self) -> _Open:
-        point = await open_point(self._redis, self.namespace, self._partitions, "durable-client")
+        point = await open_point(
+            self._redis, self.namespace, self._partitions, "durable-client", self._codecs
+        )
         opened = _Open.__new__(_Open)
         opened.__dict__.update(point.__dict__)
         opened.results = Results(point.connection, point.store, self.guid)
@@ -162,15 +168,18 @@ class Client:
 
     async def pack(self, data: Raw) -> Raw:
         """A payload as it is stored."""
-        return data
+        coder = (await self.open()).coder
+        return data if coder is None else (await coder.seal([data]))[0]
 
     async def unpack(self, data: bytes | Raw) -> bytes | Raw:
         """A payload as it was given."""
-        return data
+        coder = (await self.open()).coder
+        return data if coder is None else (await coder.open([Raw(data)]))[0]
 
     async def unpack_failure(self, failure: r.Failure) -> r.Failure:
         """A failure as it was given."""
-        return failure
+        coder = (await self.open()).coder
+        return failure if coder is None else (await coder.open([failure]))[0]
 
 
 class WorkflowClient:
@@ -243,7 +252,7 @@ class WorkflowClient:
                 k: await client.pack(payloads.encode(v, f"header {k!r}"))
                 for k, v in (headers or {}).items()
             },
-            memo=payloads.encode(memo, "the memo") if memo else NIL,
+            memo=await client.pack(payloads.encode(memo, "the memo")) if memo else NIL,
             attributes=encode_attributes(search_attributes),
             trace=spans.current(),
             caller=client.guid,

@@ -107,6 +107,7 @@ class Commit:
 
 def call_of(run: Run, act: r.Act, keeper: str, now_ms: int) -> Call:
     """The entry that an activity is."""
+    act = run.sealed.get(act.seq, act)
     rules, timers = act.rules, []
     begin = run.begin
     if act.schedule_to_close_ms:
@@ -250,7 +251,7 @@ def _attributes(commit: Commit, change: r.Attributes) -> None:
 
 
 def _memo(commit: Commit, change: r.Memo) -> None:
-    commit.fields[MEMO] = bytes(payloads.encode(commit.run.memo, "the memo"))
+    commit.fields[MEMO] = bytes(change.data)
 
 
 def _replied(commit: Commit, reply: r.Replied) -> None:

@@ -64,9 +64,7 @@ class Failing:
         assert run is not None
         run.closed = r.Fail(failure_of(error))
         active.items = [
-            r.encode_turn(
-                r.Turn(run.now_ms, (), (run.closed,), self._turns.worker, self._turns.build)
-            )
+            r.Turn(run.now_ms, (), (run.closed,), self._turns.worker, self._turns.build)
         ]
         active.commands = [run.closed]
         self._turns.send(active)

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hotmesh.core.durable import records as r
+from hotmesh.durable import payloads
 from hotmesh.durable.active import Active
 from hotmesh.durable.attempts import Function, Outcome, Running
 from hotmesh.durable.calls import info_of, next_attempt, retry_ops, wrapped
+from hotmesh.durable.codec import HIDDEN
 from hotmesh.durable.commit import call_of
 from hotmesh.durable.run import Run
 from hotmesh.run_messages import Call, encode_run
@@ -124,10 +126,21 @@ class Fused:
                 )
                 return
             again = msgspec.structs.replace(call, attempt=2)
+            told, beats = self._told(failure, running)
             active.extras.append(
-                lambda commit: retry_ops(commit.command, again, pause, failure, running.beats)
+                lambda commit: retry_ops(commit.command, again, pause, told, beats)
             )
         self._turns.schedule(active, force=True)
+
+    def _told(self, failure: r.Failure, running: Running) -> tuple[r.Failure, bytes | None]:
+        """What the record says of a failed first attempt. A codec can't be waited for here, so
+        with one it says only that.
+        """
+        if self._turns.coder is not None:
+            return r.Failure(failure.kind, HIDDEN, failure.type, failure.code), None
+        details = running.beats
+        beats = payloads.encode(list(details), "heartbeat details") if details else None
+        return failure, bytes(beats) if beats is not None else None
 
     def _watch(self) -> None:
         self._watching = None

@@ -372,7 +372,7 @@ class WorkflowHandle(Generic[R]):
     async def memo(self) -> dict[str, Any]:
         """Its memo."""
         raw = (await self._record("")).get(MEMO)
-        return payloads.decode(raw) or {} if raw else {}
+        return payloads.decode(await self._client.unpack(raw)) or {} if raw else {}
 
     async def search_attributes(self) -> dict[str, Any]:
         """What it is found by."""

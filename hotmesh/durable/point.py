@@ -4,9 +4,12 @@ workers share.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hotmesh import connect
 from hotmesh.connect import Connection
 from hotmesh.core import Limits
+from hotmesh.durable.codec import Coder, PayloadCodec
 from hotmesh.engine import Engine
 from hotmesh.errors import NameInvalid
 from hotmesh.ids import check_app_id
@@ -26,6 +29,7 @@ class Point:
 
     def __init__(self, connection: Connection, store: Store) -> None:
         self.connection, self.store = connection, store
+        self.coder: Coder | None = None
         self.runs = Runs(store)
         self.metrics = Metrics()
         self.engine = Engine(
@@ -42,7 +46,11 @@ class Point:
 
 
 async def open_point(
-    redis: connect.Source | Connection, namespace: str, partitions: int | None, role: str
+    redis: connect.Source | Connection,
+    namespace: str,
+    partitions: int | None,
+    role: str,
+    codecs: Sequence[PayloadCodec] = (),
 ) -> Point:
     """Connect.
 
@@ -64,4 +72,6 @@ async def open_point(
     except BaseException:
         await connection.close()
         raise
-    return Point(connection, store)
+    point = Point(connection, store)
+    point.coder = Coder(codecs) if codecs else None
+    return point

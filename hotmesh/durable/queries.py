@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 
 from hotmesh.core.durable.records import Failure
 from hotmesh.durable import payloads, run_read
+from hotmesh.durable.codec import Coder
 from hotmesh.durable.errors import (
     QueryFailedError,
     QueryRejectedError,
@@ -46,6 +47,11 @@ def answer(run: Run, query: RunQuery) -> bytes:
         return encode_run(Reply(payloads.encode(value, f"the answer to query {query.name!r}")))
     except Exception as exc:  # noqa: BLE001 - user code; it becomes the answer
         return refuse(exc)
+
+
+async def sealed(said: bytes, coder: Coder) -> bytes:
+    """What a worker says, as the server is to hold it."""
+    return encode_run((await coder.seal([msgspec.msgpack.decode(said, type=Reply)]))[0])
 
 
 def refuse(error: BaseException) -> bytes:

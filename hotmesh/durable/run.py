@@ -67,6 +67,7 @@ class Run:
         self.jid, self.begin, self.definition, self.build = jid, begin, definition, build
         self.namespace = self.keeper = ""
         self.children: dict[int, r.Child] = {}
+        self.sealed: dict[int, r.Act] = {}  # open activities as a codec has encoded them
         self.legs: dict[int, tuple[str, str, int]] = {}  # of a traced run: kind, name, since when
         self.loop = DeterministicLoop(self, name=jid)
         self.flags = Flags()

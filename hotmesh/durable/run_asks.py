@@ -182,7 +182,7 @@ def change_memo(run: Run, changes: dict[str, Any]) -> None:
     """Change the memo."""
     run.check("upsert_memo")
     run.memo.update(changes)
-    run.commands.append(r.Memo(payloads.encode(changes, "the memo")))
+    run.commands.append(r.Memo(payloads.encode(run.memo, "the memo")))
 
 
 def _cancel_act(step: Step[Any]) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -25,9 +25,10 @@ from hotmesh.durable.active import Active
 from hotmesh.durable.answering import Answering
 from hotmesh.durable.attempts import finish_all
 from hotmesh.durable.calls import Calls
+from hotmesh.durable.codec import Coder, is_sealed
 from hotmesh.durable.commit import Commit
 from hotmesh.durable.definition import WorkflowDef
-from hotmesh.durable.errors import UnknownWorkflowError
+from hotmesh.durable.errors import CodecError, UnknownWorkflowError
 from hotmesh.durable.failing import Failing
 from hotmesh.durable.fused import Fused
 from hotmesh.durable.run import Run
@@ -68,6 +69,7 @@ class Turns:
         settings: RouterSettings,
         calls: Calls | None,
         observer: Observer,
+        coder: Coder | None,
         *,
         cached_max: int,
         grace_s: float,
@@ -79,7 +81,7 @@ class Turns:
         self.store, self.runs, self.queue, self.keeper = store, Runs(store), queue, keeper
         self.definitions, self.hooks = definitions, dict(hooks)
         self.calls, self.cached_max, self.grace_s = calls, cached_max, grace_s
-        self.observer = observer
+        self.observer, self.coder = observer, coder
         self.worker, self.build, self.deadlock_s = worker, build, deadlock_s
         partitions = store.keys.partitions
         self._partition_of = {p.tasks(queue): p for p in partitions}
@@ -195,29 +197,54 @@ class Turns:
                 self.forget(active)
             raise
         rows = zip(absent, loaded, strict=True)
-        lost = [a for a, (head, items) in rows if self._received(a, head, items)]
+        lost = [
+            a for a, (head, items) in rows if self._received(a, head, items, await self.read(items))
+        ]
         if lost:
             await self.eager.find_lost(lost)
 
-    def _received(self, active: Active, head: RunHead | None, items: list[bytes]) -> bool:
+    async def read(self, items: list[bytes]) -> list[r.Item] | Exception:
+        """What items hold, decoded by the codec too; or why that can't be told."""
+        try:
+            decoded = r.decode_items(items)
+            if self.coder is not None:
+                return await self.coder.open(decoded)
+            if decoded and isinstance(decoded[0], r.Begin) and is_sealed(decoded[0].args):
+                return CodecError(
+                    "the run's payloads are encoded; give this worker the codecs= of its client"
+                )
+            return decoded
+        except (msgspec.DecodeError, CodecError) as exc:
+            return exc
+
+    def _received(
+        self,
+        active: Active,
+        head: RunHead | None,
+        items: list[bytes],
+        decoded: list[r.Item] | Exception,
+    ) -> bool:
         """Take what was read; whether activities may have been lost with another worker."""
         if head is None or head.run_id != active.task.run_id or not head.is_open:
             self._drop(active)
             return False
         replayed = active.run is None
         try:
+            if isinstance(decoded, Exception):
+                raise decoded
             if active.run is None:
-                active.run = self.create(active.task, items)
+                active.run = self.create(active.task, decoded[0])
                 self.replays += 1
             run = active.run
             run.rev, run.keeper = head.rev, head.keeper
-            decoded = r.decode_items(items)
             first = run.known
             before = run.turns
             left = run.replay(decoded, first)
             replayed = replayed or run.turns > before
             if run.begin.trace:
                 recall(run, decoded)
+            if self.coder is not None:
+                run.sealed |= _open_acts(run, items)
             run.known += len(items)
             run.bytes += sum(map(len, items))
             if run.closed is not None:
@@ -231,8 +258,12 @@ class Turns:
         self.advance(active)
         return False
 
-    def create(self, task: RunTask, items: list[bytes]) -> Run:
-        begin = r.decode_item(items[0])
+    def create(self, task: RunTask, begin: r.Item) -> Run:
+        """A run that knows nothing yet.
+
+        Raises:
+            UnknownWorkflowError: Its code is not here.
+        """
         assert isinstance(begin, r.Begin)
         definition = self.definitions.get(begin.workflow) or self.definitions.get("")
         if definition is None:
@@ -246,15 +277,28 @@ class Turns:
 
     def _feed(self, active: Active, records: list[bytes]) -> None:
         """Records that follow what the run knows."""
-        run = active.run
-        assert run is not None
+        if self.coder is not None:
+            active.sending = True
+            self.spawn(self._feed_opened(active, records))
+            return
         try:
-            decoded = r.decode_items(records)
+            self._fed(active, r.decode_items(records))
         except msgspec.DecodeError as exc:
             self.failing.failed(active, exc, None)
-            return
+
+    async def _feed_opened(self, active: Active, records: list[bytes]) -> None:
+        decoded = await self.read(records)
+        active.sending = False
+        if isinstance(decoded, Exception):
+            self.failing.failed(active, decoded, None)
+        else:
+            self._fed(active, decoded)
+
+    def _fed(self, active: Active, decoded: list[r.Item]) -> None:
+        run = active.run
+        assert run is not None
         active.inputs += [(run.known + i, item) for i, item in enumerate(decoded)]  # type: ignore[misc]
-        run.known += len(records)
+        run.known += len(decoded)
         self.advance(active)
 
     def advance(self, active: Active, *, force: bool = False) -> None:
@@ -281,7 +325,7 @@ class Turns:
             return
         ins: tuple[int | r.Answer, ...] = (*(i for i, _ in inputs), *answers)
         turn = r.Turn(run.now_ms, ins, tuple(commands), self.worker, self.build)
-        active.items.append(r.encode_turn(turn))
+        active.items.append(turn)
         active.commands += commands
         if run.begin.trace:
             active.notes += notes_of(run, [*(rec for _, rec in inputs), *answers], commands)
@@ -305,6 +349,26 @@ class Turns:
 
     def send(self, active: Active) -> None:
         """Put the commit of what has come together into the next batch."""
+        if self.coder is None:
+            self._put(active, active.items, active.commands)
+            return
+        active.sending = True
+        self.spawn(self._seal(active, self.coder))
+
+    async def _seal(self, active: Active, coder: Coder) -> None:
+        """Encode what goes to the server, and put that into the next batch."""
+        try:
+            turns = await coder.seal(active.items)
+        except CodecError as exc:
+            active.sending = False
+            self.failing.failed(active, exc, None)
+            return
+        commands = [c for turn in turns for c in turn.commands]
+        assert active.run is not None
+        active.run.sealed |= {c.seq: c for c in commands if isinstance(c, r.Act)}
+        self._put(active, turns, commands)
+
+    def _put(self, active: Active, turns: Sequence[r.Turn], commands: Sequence[r.Command]) -> None:
         run = active.run
         assert run is not None
         fused = self.eager.fusable(active)
@@ -320,7 +384,7 @@ class Turns:
         try:
             for extra in active.extras:
                 extra(commit)
-            built = commit.build(active.items, active.commands)
+            built = commit.build([r.encode_turn(turn) for turn in turns], commands)
         except Exception as exc:  # noqa: BLE001 - a fault of ours must not stop the others
             self.failing.failed(active, exc, None)
             return
@@ -386,19 +450,34 @@ class Turns:
 
     def _take_newer(self, active: Active, records: list[bytes], found: int, count: int) -> None:
         """Inputs that came meanwhile: those before the turn's items, and what it found itself."""
-        run = active.run
-        assert run is not None
-        before = len(records) - found
-        first = run.known - count
+        if self.coder is not None and records:
+            active.sending = True
+            self.spawn(self._open_newer(active, records, found, count))
+            return
         try:
-            decoded = r.decode_items(records)
+            self._newer(active, r.decode_items(records), found, count)
         except msgspec.DecodeError as exc:
             self.failing.failed(active, exc, None)
-            return
+
+    async def _open_newer(
+        self, active: Active, records: list[bytes], found: int, count: int
+    ) -> None:
+        decoded = await self.read(records)
+        active.sending = False
+        if isinstance(decoded, Exception):
+            self.failing.failed(active, decoded, None)
+        else:
+            self._newer(active, decoded, found, count)
+
+    def _newer(self, active: Active, decoded: list[r.Item], found: int, count: int) -> None:
+        run = active.run
+        assert run is not None
+        before = len(decoded) - found
+        first = run.known - count
         for i, item in enumerate(decoded):
             index = first + i if i < before else first + i + count
             active.inputs.append((index, item))  # type: ignore[arg-type]
-        run.known += len(records)
+        run.known += len(decoded)
         if active.inputs or active.answers:
             self.advance(active)
         elif not (active.fused or active.local):
@@ -541,3 +620,14 @@ class Turns:
         self._sending.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("turn.unsettled", error=repr(error), exc_info=error)
+
+
+def _open_acts(run: Run, items: list[bytes]) -> dict[int, r.Act]:
+    """Open activities of a history as it holds them."""
+    return {
+        command.seq: command
+        for item in r.decode_items(items)
+        if isinstance(item, r.Turn)
+        for command in item.commands
+        if isinstance(command, r.Act) and command.seq in run.open_acts
+    }

@@ -14,6 +14,7 @@ from hotmesh.durable import guard
 from hotmesh.durable.activity import Activity, activity_name
 from hotmesh.durable.attempts import Function
 from hotmesh.durable.calls import Calls
+from hotmesh.durable.codec import PayloadCodec
 from hotmesh.durable.definition import WorkflowDef, registry_of
 from hotmesh.durable.errors import RegistrationError
 from hotmesh.durable.keeper import Keeper
@@ -79,6 +80,7 @@ class Worker:
             threads=threads or min(concurrency, 100),
             grace_s=grace_s,
             worker=self.identity,
+            coder=point.coder,
         )
         self.calls = calls
         self.turns: Turns | None = None
@@ -103,6 +105,7 @@ class Worker:
                 settings,
                 calls if eager else None,
                 Observer(store.keys.app_id, point.metrics, store.clock.now_ms),
+                point.coder,
                 cached_max=max_cached,
                 grace_s=grace_s,
                 worker=self.identity,
@@ -136,6 +139,7 @@ class Worker:
         deadlock_timeout: Duration | None = "2s",
         eager: bool = True,
         strict: bool = False,
+        codecs: Sequence[PayloadCodec] = (),
     ) -> Worker:
         """Connect, and check what is registered. Nothing runs before `run` or `start`.
 
@@ -156,6 +160,7 @@ class Worker:
                 namespace must.
             deadlock_timeout: A turn that takes longer is reported; None for never.
             eager: Whether activities of this queue are begun here at once, without the queue.
+            codecs: As the client's.
             strict: Whether workflow code that looks as if a replay could not repeat it is refused;
                 otherwise it is only warned of. `# durable: ok` on a line silences it.
 
@@ -163,7 +168,7 @@ class Worker:
             RegistrationError: Something is no workflow or activity, or a name is taken twice.
             ServerUnavailable, ServerUnsuitable, ConnectionInvalid: There is no server to work on.
         """
-        point = await open_point(redis, namespace, partitions, "durable")
+        point = await open_point(redis, namespace, partitions, "durable", codecs)
         try:
             worker = cls(
                 point,

@@ -328,7 +328,7 @@ class Attributes(Struct, array_like=True, frozen=True, tag="attrs1"):
 
 
 class Memo(Struct, array_like=True, frozen=True, tag="memo1"):
-    """Change the memo."""
+    """The memo, as it is from now on."""
 
     data: Raw
 
