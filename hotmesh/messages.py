@@ -15,6 +15,18 @@ import msgspec
 from msgspec import Raw, Struct
 
 from hotmesh.ids import guid
+from hotmesh.run_messages import (
+    Call,
+    RunAgain,
+    RunInput,
+    RunListen,
+    RunQuery,
+    RunStart,
+    RunStop,
+    RunTask,
+    RunTimer,
+    RunWoken,
+)
 
 Status = Literal["success", "pending", "error"]
 
@@ -361,9 +373,18 @@ EngineEntry = (
     | Adopt
     | Discard
     | Retire
+    | RunTimer
+    | RunAgain
+    | RunInput
+    | RunStart
+    | RunStop
+    | RunWoken
+    | RunListen
 )
 
-_TAGS = frozenset(t.__struct_config__.tag for t in (*typing.get_args(EngineEntry), Work))
+_TAGS = frozenset(
+    t.__struct_config__.tag for t in (*typing.get_args(EngineEntry), Work, Call, RunTask, RunQuery)
+)
 
 _engine_decoder = msgspec.msgpack.Decoder(EngineEntry)
 _work_decoder = msgspec.msgpack.Decoder(Work)

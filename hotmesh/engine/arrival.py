@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
 from hotmesh.compiler import Node, Program
-from hotmesh.core import Event, Outcome
+from hotmesh.core import Outcome
 from hotmesh.core.context import base_of, generation_of
 from hotmesh.messages import (
     Begun,
     ChildStart,
-    Listen,
     Redeliver,
     Reply,
-    Send,
-    SendAll,
-    Tick,
-    Visit,
     Wake,
     Woken,
 )
@@ -39,7 +34,7 @@ class Arrival(Struct, frozen=True):
     stream: str
     group: str
     id: bytes
-    event: Event | Listen | Send | SendAll | Tick | Visit
+    event: Any
     consumer: str = ""
 
     @property

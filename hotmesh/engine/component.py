@@ -11,6 +11,7 @@ from hotmesh.engine import collector, cron
 from hotmesh.engine.arrival import Arrival
 from hotmesh.engine.handle import Engine
 from hotmesh.engine.outbox import Outbox
+from hotmesh.engine.sweep import run_sweep
 from hotmesh.engine.timers import Timers
 from hotmesh.errors import AppNotFound, HotMeshError
 from hotmesh.log import get_logger
@@ -150,6 +151,7 @@ class EngineComponent:
             side = [
                 tasks.create_task(self._timers.run(), name="engine.timers"),
                 tasks.create_task(collector.run(self._store, self._kept), name="engine.collector"),
+                tasks.create_task(run_sweep(self._store), name="engine.sweep"),
             ]
             forwarding = asyncio.Event()
             tasks.create_task(self._outbox.run(forwarding), name="engine.outbox")

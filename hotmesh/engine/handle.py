@@ -33,6 +33,7 @@ from hotmesh.core.state import StateMissing, decode_value
 from hotmesh.engine import cron
 from hotmesh.engine.arrival import Arrival, Decision, Key, _fields
 from hotmesh.engine.hook_all import hook_all
+from hotmesh.engine.runs import RUN_EVENTS, RunEngine
 from hotmesh.errors import (
     DuplicateJob,
     FormatUnknown,
@@ -90,6 +91,7 @@ class Engine:
     ) -> None:
         self.store, self.plans, self.limits = store, plans, limits
         self._observer, self._backlog_max = observer, backlog_max
+        self.runs = RunEngine(store)
 
     # -- entries
 
@@ -103,6 +105,10 @@ class Engine:
         by_job: dict[str, list[Arrival]] = {}
         done: list[Key] = []
         failed: dict[Key, str] = {}
+        of_runs = [a for a in arrivals if isinstance(a.event, RUN_EVENTS)]
+        if of_runs:
+            await self.runs.handle(of_runs, done, failed)
+            arrivals = [a for a in arrivals if not isinstance(a.event, RUN_EVENTS)]
         for arrival in arrivals:
             if isinstance(arrival.event, (Listen, Send, SendAll, Tick, Visit)):
                 try:

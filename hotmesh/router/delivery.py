@@ -20,17 +20,19 @@ class Delivery:
         extra: Its field `d`, which few entries have, or None.
         to, app: Its field `to`: of an entry of an outbox, the partition that it is for, or the
             other app.
+        at: Its field `at`: which item of a run's history rides in `extra`, -1 for none.
+        lost: Whether it lay with a worker that is gone.
         count: Deliveries so far, this one included; 1 for one read the first time. A poison guard,
             not an attempt counter.
     """
 
-    __slots__ = ("app", "count", "extra", "id", "payload", "stream", "to")
+    __slots__ = ("app", "at", "count", "extra", "id", "lost", "payload", "stream", "to")
 
     def __init__(
         self, stream: str, id: bytes, payload: bytes | None, extra: bytes | None = None
     ) -> None:
         self.stream, self.id, self.payload, self.extra = stream, id, payload, extra
-        self.count, self.to, self.app = 1, -1, ""
+        self.count, self.to, self.app, self.at, self.lost = 1, -1, "", -1, False
 
     @property
     def key(self) -> Key:
@@ -57,6 +59,10 @@ def parse(stream: str, entries: list[Any]) -> list[Delivery]:
                 delivery.extra = fields[i + 1]
             elif name == b"to":
                 _address(delivery, fields[i + 1])
+            elif name == b"at":
+                delivery.at = int(fields[i + 1])
+            elif name == b"lost":
+                delivery.lost = True
         deliveries.append(delivery)
     return deliveries
 

@@ -206,7 +206,9 @@ def structs() -> dict[str, type[Struct]]:
     found = {
         name: kind
         for name, kind in vars(messages).items()
-        if inspect.isclass(kind) and issubclass(kind, Struct) and kind is not Struct
+        if inspect.isclass(kind)
+        and issubclass(kind, Struct)
+        and kind.__module__ == messages.__name__
     }
     return {**found, **_stored(), "Plan": Plan}
 
