@@ -13,10 +13,13 @@ from hotmesh.core import (
     legs,
 )  # each needs the other: a failed join closes a leg, a closed leg may join
 from hotmesh.core.context import generation_of, locate
-from hotmesh.core.state import JOINED, JOINING, Leg, split_leg
+from hotmesh.core.state import JOINED, JOINING, Leg, encode_value, split_leg
 from hotmesh.core.turn import Turn
 
 UNMET_CODE = 424
+
+ARRIVED_MAX = 100
+"""Arrivals that the record keeps of one join: a parent in a loop may come again and again."""
 
 
 def arrive(turn: Turn, node: Node, parent: Node, parent_dad: str) -> None:
@@ -31,6 +34,7 @@ def arrive(turn: Turn, node: Node, parent: Node, parent_dad: str) -> None:
         turn.wait_joining(name)
     else:
         turn.job.status -= 1
+    _remember(turn, name, parent.id + parent_dad)
     if leg.state != JOINING:
         return  # it has gone on without this one
     if any(split_leg(came)[0] == parent.id for came in leg.came):
@@ -46,7 +50,9 @@ def settle(turn: Turn) -> None:
 
     Those that lie behind another that waits come later: it may still lead to them.
     """
-    waiting = [(turn.program.node(aid), base) for aid, base in map(split_leg, turn.job.joining)]
+    waiting = [
+        (turn.program.node(aid), base) for aid, base in map(split_leg, turn.job.extras.joining)
+    ]
     free = [
         (node, base)
         for node, base in waiting
@@ -105,3 +111,11 @@ def _beside(turn: Turn, node: Node, base: str, leg: Leg) -> list[str]:
             found[aid] = max(found.get(aid, dad), dad)
     names = [aid for aid in found if locate(turn.job, node, base, turn.program.node(aid)) is None]
     return [aid + "".join(f",{i}" for i in found[aid]) for aid in names]
+
+
+def _remember(turn: Turn, name: str, origin: str) -> None:
+    """Keep which legs led to a join; its own leg forgets it once it is entered."""
+    arrived = turn.job.arrived.setdefault(name, [])
+    if origin not in arrived and len(arrived) < ARRIVED_MAX:
+        arrived.append(origin)
+        turn.set_field(f"{name}/p", encode_value(arrived))

@@ -17,7 +17,7 @@ from importlib.resources import files
 _ROOT = files("hotmesh.store") / "lua"
 _INCLUDES = re.compile(r"INCLUDES: ([^\n]*)")
 _SECTIONS = {"guards": ("guard", "settle"), "ops": ("check", "run")}
-_FIRST = ("entry", "owner", "set", "append", "publish", "expire")
+_FIRST = ("entry", "owner", "set", "append", "publish", "expire", "turn", "input", "history")
 """Branches that nearly every call takes, in the order in which they are looked at."""
 
 
@@ -49,6 +49,9 @@ SCRIPTS = (
     "deploy",
     "seal",
     "activate",
+    "collect",
+    "rehome",
+    "ask",
 )
 
 

@@ -201,7 +201,7 @@ class _Follower:
             waiting = {slot: rows for slot, rows in part.shared.waiters.items() if rows}
             _must_not(bool(waiting), f"left waiting: {waiting}")
             for (topic, key), rows in part.shared.early.items():
-                signals = [decode_signal(raw) for raw, _ in rows]
+                signals = [decode_signal(row[0]) for row in rows]
                 kept += [(topic, key, decode_value(s.data)) for s in signals]
         left = [(t, k, a.data) for (t, k), sent in self._world.signals.items() for a in sent]
         _same(sorted(map(repr, kept)), sorted(map(repr, left)), "the signals that nobody took")

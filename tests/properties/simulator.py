@@ -30,9 +30,9 @@ from hotmesh.core import (
     Start,
     TimerSet,
     advance,
-    answer_interrupt,
     begin,
     decode_record,
+    missed,
     refuse,
 )
 from hotmesh.core.signals import address, bounce, slot, slot_effect, telling
@@ -397,7 +397,7 @@ class Simulation:
         if isinstance(first, Woken):
             return _Decision(arrivals[:1], 0, bounce(first, self.limits, jid))
         if isinstance(first, Interrupt):
-            return _Decision(arrivals[:1], 0, answer_interrupt(first, self.limits, running=False))
+            return _Decision(arrivals[:1], 0, missed(first, self.limits))
         if not isinstance(first, ChildStart):
             return _Decision(arrivals[:1], 0, Outcome())
         start = Start(
