@@ -26,6 +26,7 @@ from hotmesh.run_messages import (
     RunTask,
     RunTimer,
     RunWoken,
+    ScheduleTick,
 )
 
 Status = Literal["success", "pending", "error"]
@@ -380,6 +381,7 @@ EngineEntry = (
     | RunStop
     | RunWoken
     | RunListen
+    | ScheduleTick
 )
 
 _TAGS = frozenset(

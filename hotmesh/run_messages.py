@@ -211,6 +211,20 @@ class RunListen(Struct, array_like=True, frozen=True, tag="rlisten1"):
     rid: str = ""
 
 
+class ScheduleTick(Struct, array_like=True, frozen=True, tag="stick1"):
+    """A schedule's time has come, or one of its runs has ended.
+
+    Attributes:
+        jid: The schedule's id.
+        at_ms: The time; 0 when a run has ended.
+        ended: The workflow id of a run that has ended, or could not be started.
+    """
+
+    jid: str
+    at_ms: int = 0
+    ended: str = ""
+
+
 decode_call = msgspec.msgpack.Decoder(Call).decode
 decode_task = msgspec.msgpack.Decoder(RunTask | RunQuery).decode
 encode_run = msgspec.msgpack.Encoder().encode

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from hotmesh.durable.handle import WorkflowHandle
     from hotmesh.durable.options import HOTMESH_RETRY, RetryPolicy
+    from hotmesh.durable.schedules import ScheduleAction, ScheduleHandle, ScheduleSpec
     from hotmesh.durable.worker import Worker
 
 _PUBLIC = {
@@ -48,6 +49,7 @@ _PUBLIC = {
     ),
     "hotmesh.durable.handle": ("WorkflowHandle",),
     "hotmesh.durable.options": ("HOTMESH_RETRY", "RetryPolicy"),
+    "hotmesh.durable.schedules": ("ScheduleAction", "ScheduleHandle", "ScheduleSpec"),
     "hotmesh.durable.worker": ("Worker",),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
@@ -62,6 +64,9 @@ __all__ = [
     "MaxedError",
     "NonDeterminismError",
     "RetryPolicy",
+    "ScheduleAction",
+    "ScheduleHandle",
+    "ScheduleSpec",
     "TimeoutFailure",
     "Worker",
     "WorkflowAlreadyStarted",

@@ -26,6 +26,7 @@ from hotmesh.durable.errors import (
 from hotmesh.durable.handle import WorkflowHandle
 from hotmesh.durable.options import Conflict, RetryPolicy, Reuse, workflow_rules
 from hotmesh.durable.point import Point, open_point
+from hotmesh.durable.schedules import ScheduleClient
 from hotmesh.durations import Duration, parse
 from hotmesh.engine.runs import lay_out
 from hotmesh.errors import HotMeshError, NameInvalid, Overloaded, SettingsInvalid
@@ -75,6 +76,7 @@ class Client:
         self.namespace = namespace
         self.guid = guid()
         self.workflow = WorkflowClient(self)
+        self.schedule = ScheduleClient(self)
         self._redis, self._partitions = redis, partitions
         self._open: _Open | None = None
         self._opening = asyncio.Lock()

@@ -30,7 +30,7 @@ from hotmesh.core import (
 )
 from hotmesh.core.signals import address, bounce, slot, slot_effect, telling
 from hotmesh.core.state import StateMissing, decode_value
-from hotmesh.engine import cron
+from hotmesh.engine import cron, schedules
 from hotmesh.engine.arrival import Arrival, Decision, Key, _fields
 from hotmesh.engine.hook_all import hook_all
 from hotmesh.engine.runs import RUN_EVENTS, RunEngine
@@ -60,6 +60,7 @@ from hotmesh.messages import (
     Woken,
 )
 from hotmesh.payload import encode
+from hotmesh.run_messages import ScheduleTick
 from hotmesh.store import Apply, Entry, New, Plans, Store, Verdict, retrying
 from hotmesh.telemetry import Observer
 
@@ -110,7 +111,7 @@ class Engine:
             await self.runs.handle(of_runs, done, failed)
             arrivals = [a for a in arrivals if not isinstance(a.event, RUN_EVENTS)]
         for arrival in arrivals:
-            if isinstance(arrival.event, (Listen, Send, SendAll, Tick, Visit)):
+            if isinstance(arrival.event, (Listen, Send, SendAll, Tick, Visit, ScheduleTick)):
                 try:
                     await self._errand(arrival, done, failed)
                 except (ServerUnavailable, Overloaded):
@@ -238,6 +239,10 @@ class Engine:
             return
         if isinstance(event, Visit):
             await self._admit(event, entries)
+            done.append(arrival.key)
+            return
+        if isinstance(event, ScheduleTick):
+            await schedules.fire(self, event, entries)
             done.append(arrival.key)
             return
         assert isinstance(event, (Listen, Send))

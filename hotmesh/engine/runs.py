@@ -25,6 +25,7 @@ from hotmesh.run_messages import (
     RunStop,
     RunTimer,
     RunWoken,
+    ScheduleTick,
     encode_run,
 )
 from hotmesh.store import Entry, Store, Verdict
@@ -223,6 +224,10 @@ class RunEngine:
         command = RunCommand(self._store, event.jid, run_id, entry.stream)
         if event.reply is not None:
             _post_began(command, event.reply, run_id, failure)
+        begin = r.decode_item(event.begin)
+        if failure is not None and isinstance(begin, r.Begin) and begin.schedule:
+            tick = ScheduleTick(begin.schedule, ended=event.jid)
+            command.post(begin.schedule, encode_run(tick))
         guard = ["entry", await self._rev(event.jid), *_acknowledged(entry)]
         await self._runs.run([command.build(guard)])
 

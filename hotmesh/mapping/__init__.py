@@ -7,7 +7,7 @@ functions. The package is pure: the clock, randomness and the local zone come in
 
 from hotmesh.mapping.compile import compile_maps, compile_value, references
 from hotmesh.mapping.conditions import compile_condition
-from hotmesh.mapping.cron import next_match_ms
+from hotmesh.mapping.cron import next_match_ms, six_fields
 from hotmesh.mapping.env import Env
 from hotmesh.mapping.evaluate import evaluate, evaluate_condition, evaluate_maps
 from hotmesh.mapping.functions import FAMILIES
@@ -31,5 +31,6 @@ __all__ = [
     "next_match_ms",
     "plain",
     "references",
+    "six_fields",
     "text_of",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hotmesh.errors import MappingError
 from hotmesh.mapping.functions import cron
+from hotmesh.mapping.functions.cron import six_fields
 from hotmesh.mapping.javascript import OutOfRange
 
 
@@ -17,3 +18,6 @@ def next_match_ms(expression: str, after_ms: int) -> int:
         return cron.next_match_ms(expression, after_ms)
     except OutOfRange as exc:
         raise MappingError(f"{expression!r:.200}: {exc}") from exc
+
+
+__all__ = ["next_match_ms", "six_fields"]

@@ -61,6 +61,15 @@ class Partition:
         """That a worker lives: it expires when the worker says no more."""
         return f"{self.prefix}a:{keeper}"
 
+    @property
+    def schedules(self) -> str:
+        """Ids of schedules, by when they were made."""
+        return f"{self.prefix}c"
+
+    def schedule(self, schedule_id: str) -> str:
+        """The record of one schedule."""
+        return f"{self.prefix}c:{_short(schedule_id)}"
+
     def runs(self, kind: str) -> str:
         """Runs by start time: `open`, `closed`, or an attribute with its value."""
         return f"{self.prefix}r:{_short(kind)}"

@@ -20,6 +20,7 @@ from hotmesh.run_messages import (
     RunStop,
     RunTimer,
     RunWoken,
+    ScheduleTick,
     encode_run,
 )
 from hotmesh.store.encode import EARLY_MAX, RECEIPT_MS, text
@@ -181,6 +182,9 @@ def end(command: RunCommand, ending: Ending, rev: str) -> None:
         _let_go(command, child)
     if begin.parent is not None and ending.state != "continued":
         _tell_parent(command, begin.parent, ending)
+    if begin.schedule and ending.state != "continued":
+        tick = ScheduleTick(begin.schedule, ended=command.jid)
+        command.post(begin.schedule, encode_run(tick))
     if begin.keep_ms >= 0:
         command.expire(max(1, begin.keep_ms))
     if begin.caller and ending.state != "continued":

@@ -48,13 +48,13 @@ def next_match_ms(expression: str, after_ms: int) -> int:
 
     now = EPOCH + timedelta(milliseconds=after_ms)
     try:
-        following: datetime = next(CronSim(_six_fields(expression), now))
+        following: datetime = next(CronSim(six_fields(expression), now))
     except (CronSimError, StopIteration, OverflowError) as exc:
         raise OutOfRange("this is not a cron expression that ever matches") from exc
     return (following.astimezone(UTC) - EPOCH) // timedelta(milliseconds=1)
 
 
-def _six_fields(expression: str) -> str:
+def six_fields(expression: str) -> str:
     """The expression with seconds first; fields that are missing on the left are filled in."""
     if len(expression) > LENGTH_MAX:
         raise OutOfRange("this is too long for a cron expression")
