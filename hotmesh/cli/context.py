@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -17,6 +17,11 @@ from hotmesh.mesh import HotMesh, Settings, Worker
 from hotmesh.settings import Loaded, called
 from hotmesh.store import Keys, Store, partitions_of
 from hotmesh.telemetry.logs import configure_logs
+
+if TYPE_CHECKING:
+    from hotmesh.durable import Client
+
+PREFIX, DURABLE = "hm", "durable"
 
 
 class Context:
@@ -74,6 +79,20 @@ class Context:
                 yield mesh
             finally:
                 await mesh.stop()
+
+    @asynccontextmanager
+    async def durable(self) -> AsyncIterator[Client]:
+        """A client of durable workflows; their namespace is the app, else `durable`."""
+        from hotmesh.durable import Client
+
+        prefix = self.settings.mesh.namespace
+        if prefix != PREFIX:
+            raise SettingsInvalid(f"durable workflows have keys under {PREFIX!r}, not {prefix!r}")
+        async with (
+            self.connection() as connection,
+            Client(connection, self.settings.mesh.app or DURABLE) as client,
+        ):
+            yield client
 
     async def join(
         self,

@@ -60,15 +60,21 @@ COMMANDS = (
     Command("state", "state:state", "Jobs", "The data and metadata of a job."),
     Command("export", "export:export", "Jobs", "A run as a timeline or a picture."),
     Command("interrupt", "interrupt:interrupt", "Jobs", "End a running job."),
+    Command("start", "start:start", "Workflows", "Start a durable workflow."),
+    Command("result", "result:result", "Workflows", "Wait for the result of a workflow."),
+    Command("signal", "signal:signal", "Workflows", "Send a signal to a workflow."),
+    Command("query", "query:query", "Workflows", "Ask the code of a workflow something."),
+    Command("cancel", "cancel:cancel", "Workflows", "Ask a workflow to cancel."),
+    Command("history", "history:history", "Workflows", "What happened to a workflow."),
+    Command("list", "list:list_", "Workflows", "Find workflows."),
+    Command("schedule", "schedule:app", "Workflows", "Workflows that start by themselves."),
     Command("rollcall", "rollcall:rollcall", "Operate", "Who is there: engines and workers."),
     Command("dlq", "dlq:app", "Operate", "Dead letters: list, show, retry, drop."),
 )
 """Every command, in the order of the help page."""
 
-_GROUPS = {
-    name: Group(name, sort_key=number)
-    for number, name in enumerate(("Run", "Models", "Jobs", "Operate", "Everywhere", "Processes"))
-}
+_SECTIONS = ("Run", "Models", "Jobs", "Workflows", "Operate", "Everywhere", "Processes")
+_GROUPS = {name: Group(name, sort_key=number) for number, name in enumerate(_SECTIONS)}
 _Shared = Parameter(group=_GROUPS["Everywhere"])
 _OfProcess = Parameter(group=_GROUPS["Processes"])
 

@@ -214,9 +214,8 @@ def offer(
 ) -> None:
     """A time has come: start its workflow, or do what the overlap policy says."""
     state = decision.state
-    if not state.running and not state.buffer:
-        _start(schedule_id, decision, at_ms, now_ms, reuse)
-    elif overlap == "allow" and len(state.running) < RUNNING_MAX:
+    is_free = not state.running and not state.buffer
+    if is_free or (overlap == "allow" and len(state.running) < RUNNING_MAX):
         _start(schedule_id, decision, at_ms, now_ms, reuse)
     elif overlap == "terminate_other":
         decision.terminates += state.running
