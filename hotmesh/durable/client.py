@@ -392,6 +392,52 @@ class WorkflowClient:
 
         return await count(await self._client.open(), query)
 
+    async def reset(
+        self, workflow_id: str, *, task: int, reason: str = "", signals: bool = True
+    ) -> WorkflowHandle[Any]:
+        """Go back to before a task and decide it again: a new run takes over what came before.
+
+        Results of earlier steps are kept, later steps run again, and what was open is begun anew.
+        The old run is terminated. `random()` and `uuid4()` give the new run what they gave the
+        old; fields of `search()` keep what later steps have set.
+
+        Args:
+            task: The number of the `TASK` in its history, from 1.
+            signals: Whether signals that came later are given to the new run.
+
+        Raises:
+            WorkflowNotFound: There is none.
+            SettingsInvalid: It has no such task.
+        """
+        from hotmesh.durable.reset import reset
+
+        opened = await self._client.open()
+        run_id = await reset(opened, workflow_id, task, reason=reason, signals=signals)
+        return WorkflowHandle(self._client, workflow_id, run_id)
+
+    async def skip_step(self, workflow_id: str, seq: int, *, result: Any = None) -> None:
+        """Complete an open activity, sleep or child by hand; history says so.
+
+        Raises:
+            WorkflowNotFound: There is no open run of this id.
+            StepNotOpen: The step waits for nothing, or is being run at this moment.
+        """
+        from hotmesh.durable.reset import skip_step
+
+        opened = await self._client.open()
+        data = await self._client.pack(payloads.encode(result, f"the result of step {seq}"))
+        await skip_step(opened, workflow_id, seq, data)
+
+    async def resume(self, workflow_id: str) -> None:
+        """Try a run whose code could not go on again at once, not after its delay.
+
+        Raises:
+            WorkflowNotFound: There is no open run of this id.
+        """
+        from hotmesh.durable.reset import resume
+
+        await resume(await self._client.open(), workflow_id)
+
     async def delete(self, workflow_id: str) -> None:
         """Delete the record of an ended workflow at once.
 

@@ -348,6 +348,8 @@ class WorkflowHandle(Generic[R]):
         record = await self._record(self.run_id if await self._is_archived() else "")
         point = await self._client.open()
         items = await point.runs.history(self.workflow_id, record[RUN].decode())
+        if MEMO in record:
+            record[MEMO] = bytes(await self._client.unpack(record[MEMO]))
         return description_of(self.workflow_id, record, items)
 
     async def history(self) -> History:

@@ -249,6 +249,9 @@ class ScheduleClient:
         options: WorkflowOptions | None = getattr(action.workflow, MARK, None)
         queue = action.task_queue or (options.task_queue if options else None) or "default"
         args = payloads.encode_args(action.args, f"workflow {kind!r}")
+        memo = NIL
+        if action.memo:
+            memo = await self._client.pack(payloads.encode(action.memo, "the memo"))
         begin = r.Begin(
             kind,
             await self._client.pack(args),
@@ -259,7 +262,7 @@ class ScheduleClient:
             execution_ms=_duration(action.execution_timeout),
             keep_ms=-1 if action.expire is None else parse_duration(action.expire),
             retry=workflow_rules(action.retry or (options.retry if options else None)),
-            memo=payloads.encode(action.memo, "the memo") if action.memo else NIL,
+            memo=memo,
             attributes=encode_attributes(action.search_attributes),
         )
         return r.encode_input(begin)

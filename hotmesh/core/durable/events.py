@@ -73,6 +73,16 @@ def events_of(items: Sequence[r.Item], *, ended_ms: int = 0) -> list[Event]:
     return list(_Telling(items, ended_ms).events())
 
 
+def tasks_of(items: Sequence[r.Item]) -> list[int]:
+    """The indexes of the turns that are told as `TASK`, in order."""
+    telling = _Telling(items, 0)
+    return [
+        index
+        for index, item in enumerate(items)
+        if isinstance(item, r.Turn) and not telling.is_silent(item)
+    ]
+
+
 class _Telling:
     def __init__(self, items: Sequence[r.Item], ended_ms: int) -> None:
         self._items, self._ended_ms = items, ended_ms
@@ -116,9 +126,9 @@ class _Telling:
         return event
 
     def _turn(self, turn: r.Turn, ts: int) -> Iterator[Event]:
+        if self.is_silent(turn):
+            return
         commands = [(c, t) for c in turn.commands if (t := _COMMANDS[type(c)](c)) is not None]
-        if not commands and turn.ins and all(self._is_silent(i) for i in turn.ins):
-            return  # all that it did was to reject updates, which leaves nothing
         ids: list[int] = []
         for taken in turn.ins:
             if not isinstance(taken, int):
@@ -140,7 +150,12 @@ class _Telling:
                 self._commands.setdefault(seq, command)
             yield self._event(told, ts, seq)
 
-    def _is_silent(self, taken: int | r.Answer) -> bool:
+    def is_silent(self, turn: r.Turn) -> bool:
+        """Whether all that a turn did was to reject updates, which leaves nothing."""
+        rejects = all(isinstance(c, r.Replied) and c.rejected for c in turn.commands)
+        return rejects and bool(turn.ins) and all(self._is_rejected(i) for i in turn.ins)
+
+    def _is_rejected(self, taken: int | r.Answer) -> bool:
         if not isinstance(taken, int) or not 0 <= taken < len(self._items):
             return False
         item = self._items[taken]
