@@ -26,12 +26,13 @@ from hotmesh.durable.errors import (
 from hotmesh.durable.handle import WorkflowHandle
 from hotmesh.durable.options import Conflict, RetryPolicy, Reuse, workflow_rules
 from hotmesh.durable.point import Point, open_point
-from hotmesh.durable.schedules import ScheduleClient
+from hotmesh.durable.schedules import ScheduleClient, check_cron
 from hotmesh.durations import Duration, parse
 from hotmesh.engine.runs import lay_out
 from hotmesh.errors import HotMeshError, NameInvalid, Overloaded, SettingsInvalid
 from hotmesh.ids import check_topic, guid
 from hotmesh.lifecycle import Host
+from hotmesh.mapping import next_match_ms
 from hotmesh.mesh.results import Results
 from hotmesh.run_messages import NIL
 from hotmesh.store import Apply, Verdict, retrying
@@ -204,6 +205,7 @@ class WorkflowClient:
         run_timeout: Duration | None = None,
         execution_timeout: Duration | None = None,
         start_delay: Duration | None = None,
+        cron: str = "",
         expire: Duration | None = KEEP,
         fields: dict[str, Any] | None = None,
         search_attributes: dict[str, Any] | None = None,
@@ -224,6 +226,9 @@ class WorkflowClient:
             retry: A failed run is followed by another.
             run_timeout, execution_timeout: Limits of one run, and of all that follow one another.
             start_delay: The code begins later.
+            cron: It begins at the next match (UTC), and each run that ends or fails is followed by
+                another at the match after; `workflow.info().last_result` is what the last one gave.
+                Cancel or terminate it to end that. `client.schedule` can do more.
             expire: How long the record is kept after the end; None for ever, 0 not at all.
             fields: What `search()` finds from the beginning.
             search_attributes: What `list` finds it by.
@@ -258,7 +263,12 @@ class WorkflowClient:
             attributes=encode_attributes(search_attributes),
             trace=spans.current(),
             caller=client.guid,
+            cron=check_cron(cron) if cron else "",
         )
+        delay_ms = _ms(start_delay)
+        if cron and start_delay is None:
+            now_ms = opened.store.clock.now_ms()
+            delay_ms = next_match_ms(cron, now_ms) - now_ms
         if signal is not None:
             sent = await self._sent(signal)
             begin = msgspec.structs.replace(begin, carried=(r.encode_input(sent),))
@@ -266,7 +276,7 @@ class WorkflowClient:
         with spans.sending(kind, client.namespace, begin.trace) as trace:
             begin = msgspec.structs.replace(begin, trace=trace)
             run_id = await self._started(
-                opened, jid, begin, conflict, reuse, request_id, _ms(start_delay), fields, signal
+                opened, jid, begin, conflict, reuse, request_id, delay_ms, fields, signal
             )
         return WorkflowHandle(client, jid, run_id, decode)
 

@@ -293,15 +293,11 @@ def _continue(commit: Commit, command: r.ContinueAsNew) -> None:
     _end(commit, "continued")
     target = commit.command
     partition = target.partition
-    target.ops.append(
-        [
-            "archive",
-            target.key(partition.archive(target.jid, target.run_id)),
-            target.key(partition.history(begin.run_id)),
-        ]
-    )
+    archive = target.key(partition.archive(target.jid, target.run_id))
     target.run_id = begin.run_id
-    lay_out(target, begin, "", delay_ms=command.delay_ms)
+    target.history([r.encode_input(begin), *begin.carried])
+    target.ops.append(["archive", archive, target.key(partition.history(begin.run_id))])
+    lay_out(target, begin, "", delay_ms=command.delay_ms, follows=True)
 
 
 def _end(commit: Commit, state: str, **outcome: Any) -> None:

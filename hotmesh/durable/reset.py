@@ -164,13 +164,10 @@ def _command(
     partition = command.partition
     new_history = command.key(partition.history(begin.run_id))
     archive = command.key(partition.archive(jid, head.run_id))
-    # The history is laid out first: what `archive` adds to it came after it.
     command.run_id = begin.run_id
     command.history([r.encode_input(begin), *map(_encoded, forked.items)])
     command.ops.append(["archive", archive, new_history])
-    at = len(command.ops)
-    lay_out(command, begin, "")
-    command.ops = [op for i, op in enumerate(command.ops) if i < at or op[0] != "history"]
+    lay_out(command, begin, "", follows=True)
     names, before = ledger.index_names(forked.attributes), ledger.index_names(left)
     for name in before:
         if name not in names:

@@ -33,7 +33,7 @@ from hotmesh.durable.failures import failure_of
 from hotmesh.durable.guard import active
 from hotmesh.durable.loop import DeterministicLoop, DurableTimer
 from hotmesh.durable.run_inputs import APPLY, drain
-from hotmesh.durable.run_next import continued, retried
+from hotmesh.durable.run_next import continued, recurring, retried
 from hotmesh.durable.steps import Step
 from hotmesh.durable.task_failure import TurnFailed
 from hotmesh.durable.violation import Flags
@@ -295,7 +295,7 @@ class Run:
         except PayloadError as exc:
             self.close(r.Fail(failure_of(exc)))
             return
-        self.close(r.Complete(data))
+        self.close(recurring(self, data) or r.Complete(data))
 
     def failed(self, error: BaseException) -> None:
         if isinstance(error, ContinueAsNewError):
@@ -310,7 +310,7 @@ class Run:
             if raise_later.violated is None:
                 raise_later.violated = error  # type: ignore[assignment]
             return
-        again = retried(self, error)
+        again = retried(self, error) or recurring(self, None)
         self.close(again if again is not None else r.Fail(failure_of(error)))
 
     def close(self, command: r.Command) -> None:

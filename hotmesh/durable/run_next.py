@@ -13,6 +13,7 @@ from hotmesh.durable import payloads
 from hotmesh.durable.errors import ContinueAsNewError
 from hotmesh.durable.failures import names_of
 from hotmesh.durable.options import delay_ms
+from hotmesh.mapping import next_match_ms
 
 if TYPE_CHECKING:
     from hotmesh.durable.run import Run
@@ -34,6 +35,25 @@ def continued(run: Run, error: ContinueAsNewError) -> r.Command:
     if error.arguments or error.options.pop("has_args", False):
         args = payloads.encode_args(error.arguments, "continue_as_new")
     return _following(run, args, error.options, attempt=1, delay=0)
+
+
+def recurring(run: Run, result: Raw | None) -> r.Command | None:
+    """The next run of a workflow that starts again by itself, unless it is to be cancelled; None
+    for any other.
+
+    Args:
+        result: What this run gave; None when it failed.
+    """
+    begin = run.begin
+    if not begin.cron or run.cancel_requested:
+        return None
+    delay = next_match_ms(begin.cron, run.now_ms) - run.now_ms
+    command = _following(run, begin.args, {}, attempt=1, delay=delay)
+    if result is None:
+        return command
+    following = r.decode_item(command.begin)
+    assert isinstance(following, r.Begin)
+    return replace(command, begin=r.encode_input(replace(following, last_result=result)))
 
 
 def _following(

@@ -342,11 +342,15 @@ _HANDLERS: dict[type, Callable[[RunEngine, Any, Entry], Coroutine[Any, Any, None
 }
 
 
-def lay_out(command: RunCommand, begin: r.Begin, request: str, *, delay_ms: int = 0) -> None:
+def lay_out(
+    command: RunCommand, begin: r.Begin, request: str, *, delay_ms: int = 0, follows: bool = False
+) -> None:
     """The record of a run that starts, its history, indexes, limits and first task.
 
     Args:
         delay_ms: The first task comes later.
+        follows: Its history has been laid out already, before `archive` has added to it what the
+            run before had not seen.
     """
     store, jid = command.store, command.jid
     parent = begin.parent
@@ -362,7 +366,8 @@ def lay_out(command: RunCommand, begin: r.Begin, request: str, *, delay_ms: int 
     )
     command.set(ops.begin_fields(begin, encode_value(meta), request))
     record = r.encode_input(begin)
-    command.history([record, *begin.carried])
+    if not follows:
+        command.history([record, *begin.carried])
     command.rank("open", str(begin.at_ms))
     for name, score in ledger.index_entries(begin.attributes, begin.at_ms):
         command.rank(name, score)

@@ -12,6 +12,7 @@ from support import eventually
 from hotmesh.durable import (
     ApplicationError,
     RetryPolicy,
+    WorkflowCancelled,
     WorkflowFailed,
     WorkflowNotFound,
     activity,
@@ -191,3 +192,31 @@ async def test_a_run_that_could_not_go_on_is_resumed_at_once(durable: Durable) -
     assert await handle.result(timeout="20s") == "fixed"
     with pytest.raises(WorkflowNotFound):
         await durable.client.workflow.resume("w")
+
+
+async def test_what_came_while_a_run_was_continued_follows_its_beginning(durable: Durable) -> None:
+    ready: list[str] = []
+
+    async def example(n: int) -> None:
+        if n == 0:
+            ready.append("now")
+            await workflow.continue_as_new(1)
+        await asyncio.sleep(3600)
+
+    worker = await durable.worker(example)
+    handle = durable.client.workflow.get_handle("w")
+    runs = worker.turns.runs
+    commit = runs.try_all
+
+    async def with_a_cancel(commands: Any) -> Any:
+        if ready:
+            ready.clear()
+            await handle.cancel("meanwhile")
+        return await commit(commands)
+
+    runs.try_all = with_a_cancel  # type: ignore[method-assign]
+    await durable.start(example, 0, workflow_id="w")
+
+    with pytest.raises(WorkflowCancelled, match="meanwhile"):
+        await handle.result(timeout="20s")
+    assert (await handle.history()).kinds[:2] == ["START", "CANCEL_REQ"]

@@ -9,7 +9,13 @@ import pytest
 from conftest import Durable
 from support import eventually
 
-from hotmesh.durable import ScheduleAction, ScheduleHandle, ScheduleSpec, workflow
+from hotmesh.durable import (
+    ApplicationError,
+    ScheduleAction,
+    ScheduleHandle,
+    ScheduleSpec,
+    workflow,
+)
 from hotmesh.durable.schedules import ScheduleExists, ScheduleNotFound
 from hotmesh.errors import SettingsInvalid
 
@@ -217,3 +223,28 @@ async def test_a_start_whose_id_is_taken_does_not_hold_the_schedule_up(durable: 
     await schedule.backfill(start, start)
 
     await eventually(lambda: _is_idle(schedule))
+
+
+async def test_a_workflow_with_a_cron_starts_again_by_itself(durable: Durable) -> None:
+    seen: list[Any] = []
+
+    async def example(name: str) -> int:
+        seen.append(workflow.info().last_result)
+        if len(seen) == 2:
+            raise ApplicationError("this one fails")
+        return len(seen)
+
+    await durable.worker(example, max_cached=100)
+    handle = await durable.start(example, "x", workflow_id="w", cron="* * * * * *")
+
+    await eventually(lambda: len(seen) >= 4, within_s=20)
+    await handle.cancel()
+    last = await handle.result(timeout="20s")  # its code has no point at which it could cancel
+
+    assert last == len(seen)
+    assert seen[:4] == [None, 1, 1, 3]
+
+
+async def test_a_cron_that_never_matches_is_refused(durable: Durable) -> None:
+    with pytest.raises(SettingsInvalid, match="no cron expression"):
+        await durable.start(quick, cron="0 0 30 2 *")

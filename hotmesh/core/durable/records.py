@@ -66,6 +66,8 @@ class Begin(Struct, array_like=True, frozen=True, tag="begin1"):
         keep_ms: How long the record is kept after the end; -1 for ever.
         retry: The workflow's own policy, or None.
         carried: Inputs that the run before had not looked at.
+        last_result: Of the last run that completed, of a workflow that starts again by itself.
+        cron: When it does: a new run follows each that ends.
     """
 
     workflow: str
@@ -95,6 +97,7 @@ class Begin(Struct, array_like=True, frozen=True, tag="begin1"):
     at_ms: int = 0
     flags: tuple[int, ...] = ()
     last_result: Raw = NIL
+    cron: str = ""
 
 
 class Answer(Struct, array_like=True, frozen=True, tag="answer1"):
