@@ -168,6 +168,7 @@ async def test_changed_attributes_are_found(durable: Durable) -> None:
 
     assert await ids(durable, "stage = 'one'") == []
     assert await ids(durable, "gone = 'x'") == []
+    assert await ids(durable, "stage = 'two' and status = 'running'") == ["w"]
     assert await ids(durable, "kept = 1 and gone = null") == ["w"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Generator, MutableMapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
@@ -28,14 +28,26 @@ def search() -> Search:
     return Search(current("search"))
 
 
-def upsert_search_attributes(**attributes: Any) -> None:
-    """Change what the run is found by (`client.workflow.list`); None removes."""
+class _Noted:
+    """What may be awaited, and has nothing to wait for."""
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        yield from ()
+
+
+def upsert_search_attributes(**attributes: Any) -> Awaitable[None]:
+    """Change what the run is found by (`client.workflow.list`); None removes.
+
+    It takes effect with the step that follows, awaited or not.
+    """
     run_asks.change_attributes(current("upsert_search_attributes"), attributes)
+    return _Noted()
 
 
-def upsert_memo(**memo: Any) -> None:
-    """Change what is told of the run beside its result."""
+def upsert_memo(**memo: Any) -> Awaitable[None]:
+    """Change what is told of the run beside its result, as `upsert_search_attributes` does."""
     run_asks.change_memo(current("upsert_memo"), memo)
+    return _Noted()
 
 
 def emit(topic: str, data: Any = None) -> Step[None]:
