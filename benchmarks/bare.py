@@ -171,13 +171,15 @@ class Client:
             self._started += 1
             jid = f"{os.getpid()}-{self._started}"
             work = {"jid": jid, "data": {"x": "Ada"}, "expire_s": expire_s or EXPIRE_S}
-            if at_once:
-                entries = [encode({**work, "aid": f"a{n}", "left": 0}) for n in range(steps)]
-            else:
-                entries = [encode({**work, "aid": f"a{steps}", "left": steps})]
-            await self._begin(jid, steps, entries)
+            await self._begin(jid, steps, self.entries(work, steps, at_once))
 
         return await child.drive(one, in_flight=in_flight, seconds=seconds, jobs=jobs)
+
+    def entries(self, work: dict[str, Any], steps: int, at_once: bool) -> list[bytes]:
+        """What a job starts with: an entry for its first step, or for each."""
+        if at_once:
+            return [encode({**work, "aid": f"a{n}", "left": 0}) for n in range(steps)]
+        return [encode({**work, "aid": f"a{steps}", "left": steps})]
 
     async def keep(self, *, jobs: int, expire_s: int | None) -> None:
         """Leave records behind: of finished jobs until they expire, or, without, of jobs that wait

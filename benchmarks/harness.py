@@ -203,15 +203,23 @@ class Server:
 
 
 class Side:
-    """A server, an engine, a worker and a client.
+    """A server and the processes around it: as a rule an engine, a worker and a client.
 
     Attributes:
         name: Of the side, in samples and logs.
         server, children: Its processes; the children by their role.
+        roles: The children's, in the order of their start.
     """
 
-    def __init__(self, name: str, module: str, folder: Path, server: Server) -> None:
-        self.name, self.server = name, server
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        folder: Path,
+        server: Server,
+        roles: Sequence[str] = ROLES,
+    ) -> None:
+        self.name, self.server, self.roles = name, server, roles
         self.children: dict[str, Child] = {}
         self._module, self._folder = module, folder
         self._env: Mapping[str, str] = {}
@@ -219,7 +227,7 @@ class Side:
     async def start(self, env: Mapping[str, str]) -> None:
         """Start its processes."""
         self._env = env
-        for role in ROLES:
+        for role in self.roles:
             await self._start(role)
 
     async def _start(self, role: str) -> None:
@@ -283,12 +291,18 @@ class Bench:
         *,
         model: dict[str, Any] | None = None,
         env: Mapping[str, str] = {},
-        bare: str = "benchmarks.bare",
+        module: str = "",
+        roles: Sequence[str] = ROLES,
     ) -> Side:
-        """Start a side: a bare one when its name begins so, otherwise one of ours with a model."""
+        """Start a side: a bare one when its name begins so, otherwise one of ours with a model.
+
+        Args:
+            module: What its processes run, when it isn't `benchmarks.bare` or `benchmarks.ours`.
+            roles: Its processes, in the order of their start.
+        """
         server = await self.server()
-        module = bare if name.startswith("bare") else "benchmarks.ours"
-        side = Side(name, module, self.folder, server)
+        usual = "benchmarks.bare" if name.startswith("bare") else "benchmarks.ours"
+        side = Side(name, module or usual, self.folder, server, roles)
         self._ours.append(side)
         await side.start(env)
         if model is not None:

@@ -17,4 +17,10 @@ NAMES = (
     "memory",
     "mapping",
     "transport",
+    "durable_steps",
+    "durable_fan_out",
+    "durable_latency",
+    "durable_signals",
+    "durable_timers",
+    "durable_suspended",
 )

@@ -44,7 +44,7 @@ async def run(bench: Bench) -> list[Figure]:
     """Jobs a second (each with its three descendants), and CPU by process."""
     sides = [
         await bench.side(model=model()),
-        await bench.side("bare", bare="benchmarks.bare_waits"),
+        await bench.side("bare", module="benchmarks.bare_waits"),
     ]
     await sides[0].gives(TOPIC, {"b": "Hello, Ada"})
     load = Load(topic=TOPIC, action="nest", in_flight=50, steps=LEVELS)

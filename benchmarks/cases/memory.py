@@ -58,15 +58,15 @@ async def _bytes_a_job(side: Side, jobs: int, pattern: str) -> tuple[float, floa
     load = Load(topic=TOPIC, in_flight=100, jobs=jobs, expire_s=HOUR_S)
     await side.run(Load(topic=TOPIC, in_flight=100, jobs=500, expire_s=1))
     await _until_gone(side.server, pattern)
-    before = await _used(side.server)
+    before = await used(side.server)
     await side.run(load)
-    used = await _used(side.server) - before
+    taken = await used(side.server) - before
     keys = await _keys(side.server, pattern)
     record: dict[Any, Any] = await side.server.client.hgetall(next(iter(keys)))
     payload = sum(len(v) for k, v in record.items() if _is_payload(k))
     for key in keys:
         await side.server.client.unlink(key)
-    return used / len(keys), payload
+    return taken / len(keys), payload
 
 
 def _is_payload(field: bytes) -> bool:
@@ -74,7 +74,7 @@ def _is_payload(field: bytes) -> bool:
     return field in (b"d", b"d/b") or field.endswith((b"/o", b"/h"))
 
 
-async def _used(server: Server) -> int:
+async def used(server: Server) -> int:
     """Memory in use once buffers are empty."""
     await asyncio.sleep(1.5)  # the append-only file's buffer, the clients' query buffers
     facts: dict[str, Any] = await server.client.info("memory")

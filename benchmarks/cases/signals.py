@@ -36,7 +36,7 @@ async def run(bench: Bench) -> list[Figure]:
     """Median and p99 of the round trip."""
     sides = [
         await bench.side(model=model()),
-        await bench.side("bare", bare="benchmarks.bare_waits"),
+        await bench.side("bare", module="benchmarks.bare_waits"),
     ]
     jobs = 200 if bench.quick else 500
     load = Load(topic=TOPIC, action="signal", in_flight=1, jobs=jobs)

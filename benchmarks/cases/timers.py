@@ -42,16 +42,16 @@ async def run(bench: Bench) -> list[Figure]:
     """Lateness of many and of one; seconds until all of one moment have fired."""
     sides = [
         await bench.side(model=model()),
-        await bench.side("bare", bare="benchmarks.bare_waits"),
+        await bench.side("bare", module="benchmarks.bare_waits"),
     ]
     return [
-        *await _many(bench, sides, 500 if bench.quick else 2_000),
-        await _lone(bench, sides),
+        *await many(bench, sides, 500 if bench.quick else 2_000),
+        await lone(bench, sides),
         await _together(bench, sides, 2_000 if bench.quick else 10_000),
     ]
 
 
-async def _many(bench: Bench, sides: list[Side], jobs: int) -> list[Figure]:
+async def many(bench: Bench, sides: list[Side], jobs: int) -> list[Figure]:
     load = structs.replace(LOAD, jobs=jobs, sleep_s=SLEEP_S)
     rounds = await bench.compare(sides, load, rounds=2 if bench.quick else 5)
     ours, bare = rounds["ours"], rounds["bare"]
@@ -64,7 +64,7 @@ async def _many(bench: Bench, sides: list[Side], jobs: int) -> list[Figure]:
     ]
 
 
-async def _lone(bench: Bench, sides: list[Side]) -> Figure:
+async def lone(bench: Bench, sides: list[Side]) -> Figure:
     load = structs.replace(LOAD, in_flight=1, jobs=10, sleep_s=LONE_SLEEP_S, wait=True)
     rounds = await bench.compare(sides, load)
     ours, bare = ([s.median_ms for s in rounds[side]] for side in ("ours", "bare"))
