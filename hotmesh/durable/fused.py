@@ -187,6 +187,15 @@ class Fused:
             and all(type(c) in _LIGHT and getattr(c, "local", True) for c in commands)
         )
 
+    def resume_local(self, active: Active) -> None:
+        """Begin local activities again that another memory of the run had begun."""
+        run = active.run
+        assert run is not None
+        answered = {i.seq for _, i in active.inputs if isinstance(i, r.Answer)}
+        for act in list(run.open_acts.values()):
+            if act.local and act.seq in run.local and act.seq not in answered:
+                self._attempt_local(active, act, 1)
+
     def _attempt_local(self, active: Active, act: r.Act, attempt: int) -> None:
         run = active.run
         assert run is not None and self._turns.calls is not None
