@@ -50,7 +50,7 @@ class Fused:
         """Activities of the turn that this worker begins at once."""
         run, calls = active.run, self._turns.calls
         assert run is not None
-        if calls is None or run.closed is not None or self._turns.stopping:
+        if not self._turns.fuses or run.closed is not None or self._turns.stopping:
             return {}
         room = calls.capacity - len(calls.attempts.running)
         found: dict[int, r.Act] = {}
@@ -72,7 +72,7 @@ class Fused:
         run, calls = active.run, self._turns.calls
         if not fused:
             return
-        assert run is not None and calls is not None
+        assert run is not None
         for seq, act in fused.items():
             if seq in run.open_acts:
                 active.fused[seq] = calls.attempts.start(
@@ -153,7 +153,7 @@ class Fused:
     def hand_over(self, active: Active, after_s: float) -> None:
         """Give entries to activities that take long, so that the run can be let go."""
         run, calls = active.run, self._turns.calls
-        if run is None or active.sending or not active.fused or calls is None:
+        if run is None or active.sending or not active.fused:
             return
         now = time.monotonic()
         slow = [s for s, running in active.fused.items() if now - running.began >= after_s]
@@ -198,7 +198,7 @@ class Fused:
 
     def _attempt_local(self, active: Active, act: r.Act, attempt: int) -> None:
         run = active.run
-        assert run is not None and self._turns.calls is not None
+        assert run is not None
         fn, args = run.local[act.seq]
         call = msgspec.structs.replace(
             call_of(run, act, "", self._turns.store.clock.now_ms()), attempt=attempt

@@ -67,10 +67,11 @@ class Turns:
         definitions: Mapping[str, WorkflowDef],
         hooks: Mapping[str, Callable[..., Any]],
         settings: RouterSettings,
-        calls: Calls | None,
+        calls: Calls,
         observer: Observer,
         coder: Coder | None,
         *,
+        eager: bool = True,
         cached_max: int,
         grace_s: float,
         worker: str,
@@ -81,6 +82,7 @@ class Turns:
         self.store, self.runs, self.queue, self.keeper = store, Runs(store), queue, keeper
         self.definitions, self.hooks = definitions, dict(hooks)
         self.calls, self.cached_max, self.grace_s = calls, cached_max, grace_s
+        self.fuses = eager
         self.observer, self.coder = observer, coder
         self.worker, self.build, self.deadlock_s = worker, build, deadlock_s
         partitions = store.keys.partitions
