@@ -1,7 +1,7 @@
 """Durable workflows in tests: time that is skipped, activities alone, histories replayed.
 
-    async with DurableEnvironment(workflows=[order], activities=[charge]) as env:
-        assert await env.client.workflow.execute(order, "a") == "shipped"  # sleeps for 30 days
+async with DurableEnvironment(workflows=[order], activities=[charge]) as env:
+    assert await env.client.workflow.execute(order, "a") == "shipped"  # sleeps for 30 days
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Recorded histories against the code as it is now, without a server.
 
-    Replayer([order]).replay(history).check()
-    replay(histories, workflows=[order])              # all that production holds, before a deploy
-    Replayer([order]).replay(histories, hash_seeds=(0, 1, 2))  # in child processes
+Replayer([order]).replay(history).check()
+replay(histories, workflows=[order])              # all that production holds, before a deploy
+Replayer([order]).replay(histories, hash_seeds=(0, 1, 2))  # in child processes
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from hotmesh.core.durable import records as r
 from hotmesh.durable import guard
@@ -144,15 +145,13 @@ class Replayer:
         begin = history.records[0] if history.items else None
         if not isinstance(begin, r.Begin):
             raise PayloadInvalid("a history begins with the start of its run; this one does not")
-        facts = {
-            "workflow_id": history.workflow_id,
-            "run_id": begin.run_id,
-            "workflow": begin.workflow,
-        }
+        outcome = Replayed(
+            workflow_id=history.workflow_id, run_id=begin.run_id, workflow=begin.workflow
+        )
         definition = self._definitions.get(begin.workflow) or self._definitions.get("")
         if definition is None:
             unknown = UnknownWorkflowError(begin.workflow, sorted(self._definitions))
-            return Replayed(**facts, error=str(unknown), kind="UnknownWorkflowError")
+            return replace(outcome, error=str(unknown), kind="UnknownWorkflowError")
         run = Run(history.workflow_id, begin, definition)
         run.hook_functions = self._functions
         try:
@@ -160,10 +159,10 @@ class Replayer:
         except Exception as exc:  # noqa: BLE001 - user code; it is the outcome
             cause = exc.__cause__ if isinstance(exc, TurnFailed) and exc.__cause__ else exc
             kind = type(cause).__name__
-            return Replayed(**facts, turns=run.turns - 1, error=str(cause) or kind, kind=kind)
+            return replace(outcome, turns=run.turns - 1, error=str(cause) or kind, kind=kind)
         finally:
             run.tear_down()
-        return Replayed(**facts, turns=run.turns)
+        return replace(outcome, turns=run.turns)
 
     def _in_child(self, histories: list[History], seed: int) -> list[Replayed]:
         work = _Work(
@@ -268,10 +267,7 @@ def _main() -> None:
         hooks=[_imported(place) for place in work.hooks],
     )
     histories = [History(h.workflow_id, h.run_id, h.items) for h in work.histories]
-    outcomes = [
-        msgspec.structs.replace(outcome, hash_seed=work.seed)
-        for outcome in replayer.replay(histories)
-    ]
+    outcomes = [replace(outcome, hash_seed=work.seed) for outcome in replayer.replay(histories)]
     sys.stdout.buffer.write(msgspec.msgpack.encode(outcomes))
 
 

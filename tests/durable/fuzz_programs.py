@@ -231,6 +231,6 @@ def _numbered(node: Any, left: list[int]) -> list[Any]:
     return [_numbered(part, left) if isinstance(part, tuple) else part for part in node]
 
 
-programs: st.SearchStrategy[list[Any]] = st.recursive(
-    _leaves, _inner, max_leaves=NODES_MAX
-).map(lambda node: _numbered(("seq", node), [0]))
+programs: st.SearchStrategy[list[Any]] = st.recursive(_leaves, _inner, max_leaves=NODES_MAX).map(
+    lambda node: _numbered(("seq", node), [0])
+)

@@ -145,7 +145,9 @@ class Bench:
         try:
             result = await handle.result(timeout=f"{RESULT_S}s")
         except DurableError as exc:
-            events = "\n".join(f"{e.id} {e.kind} {e.seq} {e.fields}" for e in await handle.history())
+            events = "\n".join(
+                f"{e.id} {e.kind} {e.seq} {e.fields}" for e in await handle.history()
+            )
             pytest.fail(f"{mode}: {exc}\n{json.dumps(node)}\n{await handle.describe()}\n{events}")
         return result, await handle.history()
 

@@ -135,7 +135,7 @@ async def test_84_a_failed_replay_may_fail_the_run(durable: Durable) -> None:
     await _at(handle, "WAIT")
     await _deploy(durable, new)
     await durable.client.workflow.signal("go-c")
-    with pytest.raises(WorkflowFailed, match="history holds ACT 1 reserve, .* for ACT 1 charge"):
+    with pytest.raises(WorkflowFailed, match=r"history holds ACT 1 reserve, .* for ACT 1 charge"):
         await handle.result(timeout="20s")
 
 
