@@ -246,12 +246,18 @@ class Fused:
         ]
         commands: list[tuple[Any, ...]] = []
         for active, open_ in zip(replayed, steps, strict=True):
-            key = self._turns.store.keys.of(active.task.jid).job(active.task.jid)
+            partition, run = self._turns.store.keys.of(active.task.jid), active.run
+            assert run is not None
+            key, history = partition.job(active.task.jid), partition.history(run.begin.run_id)
             commands.append(("HMGET", key, RUN, *(f"s{s}" for s in open_)))
+            # An answer that came since the run was read has closed its step too: look after it.
+            commands.append(("LRANGE", history, run.known, -1))
         rows = await self._turns.runs.execute(commands)
-        for active, open_, row in zip(replayed, steps, rows, strict=True):
+        pairs = zip(rows[::2], rows[1::2], strict=True)
+        for active, open_, (row, newer) in zip(replayed, steps, pairs, strict=True):
             lost = [s for s, value in zip(open_, row[1:], strict=True) if value is None]
-            answered = {i.seq for _, i in active.inputs if isinstance(i, r.Answer)}
+            came = [*(i for _, i in active.inputs), *r.decode_items(newer)]
+            answered = {i.seq for i in came if isinstance(i, r.Answer)}
             for seq in lost:
                 if seq not in answered:
                     self._lose(active, seq)
