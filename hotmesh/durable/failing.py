@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hotmesh.core.durable import records as r
-from hotmesh.durable.errors import NonDeterminismError
+from hotmesh.durable.errors import CodecError, NonDeterminismError
 from hotmesh.durable.failures import failure_of
 from hotmesh.durable.task_failure import TurnFailed
 from hotmesh.errors import HotMeshError
@@ -65,7 +65,7 @@ class Failing:
                 error=text,
                 exc_info=cause,
             )
-        kept = [r.encode_input(answer) for answer in _worth_keeping(active, answers)]
+        kept = _worth_keeping(active, answers)
         self._turns.forget(active)
         self._turns.spawn(self._put_off(active, text, kept))
         del head
@@ -81,7 +81,7 @@ class Failing:
         active.commands = [run.closed]
         self._turns.send(active)
 
-    async def _put_off(self, active: Active, error: str, kept: list[bytes]) -> None:
+    async def _put_off(self, active: Active, error: str, kept: list[r.Answer]) -> None:
         task = active.task
         delivery = active.deliveries[0]
         try:
@@ -94,7 +94,7 @@ class Failing:
             fields = {"t": b"1", "tf": str(count + 1).encode(), "te": error[:2000].encode()}
             command.set(fields)
             if kept:
-                command.history(kept)
+                command.history([r.encode_input(answer) for answer in await self._sealed(kept)])
             command.timer(encode_run(RunTimer(task.jid, task.run_id, 0, "task")), pause_ms)
             history = command.key(command.partition.history(task.run_id))
             guard = ["turn", task.run_id, head.rev, "end", history, 1_000_000_000, GROUP_WORKER]
@@ -105,6 +105,17 @@ class Failing:
         except HotMeshError as exc:
             log.warning("turn.retried", job=task.jid, error=str(exc))
             self._turns.router.retry(active.deliveries)
+
+    async def _sealed(self, answers: list[r.Answer]) -> list[r.Answer]:
+        coder = self._turns.coder
+        if coder is None:
+            return answers
+        try:
+            return await coder.seal(answers)
+        except CodecError as exc:
+            # Perhaps what the turn failed of: without a record, their activities are lost attempts.
+            log.warning("answers.dropped", steps=[a.seq for a in answers], error=str(exc))
+            return []
 
     async def _failure_count(self, task: RunTask) -> tuple[RunHead | None, int]:
         head = (await self._turns.runs.heads([task.jid]))[0]
@@ -117,6 +128,5 @@ def _worth_keeping(active: Active, answers: Sequence[r.Answer]) -> list[r.Answer
     that wanted them was at fault.
     """
     unwritten = {c.seq for c in active.commands if type(c) is r.Act}
-    turns = [item for item in r.decode_items(active.items) if type(item) is r.Turn]
-    given = [i for turn in turns for i in turn.ins if type(i) is r.Answer]
+    given = [i for turn in active.items for i in turn.ins if type(i) is r.Answer]
     return [a for a in (*given, *answers, *active.answers) if a.seq not in unwritten]
