@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from hotmesh.core.durable import records as r
 
 
@@ -38,6 +40,21 @@ def is_same(was: r.Command, now: r.Command, strict: bool) -> bool:
     if strict and bytes(getattr(was, "args", b"")) != bytes(getattr(now, "args", b"")):
         return False
     return all(getattr(was, n) == getattr(now, n) for n in _NAMED.get(type(was), ()))
+
+
+def told(was: r.Command | None, now: r.Command | None) -> tuple[str, str]:
+    """What history holds and what the code asked for, in words that differ."""
+    recorded, produced = words(was), words(now)
+    if recorded == produced and was is not None:
+        recorded, produced = (f"{w} with {_what(c)}" for w, c in ((recorded, was), (produced, now)))
+    return recorded, produced
+
+
+def _what(command: r.Command | None) -> str:
+    args = bytes(getattr(command, "args", b""))
+    if not args:
+        return repr(command)
+    return f"arguments {sha256(args).hexdigest()[:8]}"
 
 
 _WORDS = {
@@ -80,4 +97,6 @@ def words(command: r.Command | None) -> str:
             break
     if step_id := getattr(command, "step_id", ""):
         parts.append(f"({step_id})")
+    if type(command) is r.Fail:
+        parts.append(f"({command.failure.type or command.failure.kind}: {command.failure.message})")
     return " ".join(parts)

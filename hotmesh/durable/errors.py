@@ -446,7 +446,9 @@ def _name(error: object) -> str:
 
 
 def _hint(recorded: str, produced: str) -> str:
-    if not produced:
+    if produced.startswith("FAIL"):
+        return "the code raises where it went on before; mend it, and the run goes on by itself"
+    if not produced or produced.split()[0] in ("COMPLETE", "CANCELED", "CONTINUE"):
         return (
             "a step was removed, or the code ended early; keep it for runs that have taken it, "
             "behind workflow.patched()"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hotmesh.core.durable import records as r
-from hotmesh.durable.errors import NonDeterminismError
+from hotmesh.durable.errors import CodecError, NonDeterminismError
 from hotmesh.durable.failures import failure_of
 from hotmesh.durable.task_failure import TurnFailed
 from hotmesh.errors import HotMeshError
@@ -31,8 +32,18 @@ class Failing:
         self._turns = turns
         self._told: set[str] = set()
 
-    def failed(self, active: Active, error: BaseException, head: RunHead | None) -> None:
-        """The code is at fault: the run stays open and is tried again later."""
+    def failed(
+        self,
+        active: Active,
+        error: BaseException,
+        head: RunHead | None,
+        answers: Sequence[r.Answer] = (),
+    ) -> None:
+        """The code is at fault: the run stays open and is tried again later.
+
+        Args:
+            answers: Of activities run here, which the failed turn was given.
+        """
         cause = error.__cause__ if isinstance(error, TurnFailed) and error.__cause__ else error
         run = active.run
         if (
@@ -54,8 +65,9 @@ class Failing:
                 error=text,
                 exc_info=cause,
             )
+        kept = _worth_keeping(active, answers)
         self._turns.forget(active)
-        self._turns.spawn(self._put_off(active, text))
+        self._turns.spawn(self._put_off(active, text, kept))
         del head
 
     def _fail_run(self, active: Active, error: NonDeterminismError) -> None:
@@ -69,7 +81,7 @@ class Failing:
         active.commands = [run.closed]
         self._turns.send(active)
 
-    async def _put_off(self, active: Active, error: str) -> None:
+    async def _put_off(self, active: Active, error: str, kept: list[r.Answer]) -> None:
         task = active.task
         delivery = active.deliveries[0]
         try:
@@ -81,6 +93,8 @@ class Failing:
             command = RunCommand(self._turns.store, task.jid, task.run_id, delivery.stream)
             fields = {"t": b"1", "tf": str(count + 1).encode(), "te": error[:2000].encode()}
             command.set(fields)
+            if kept:
+                command.history([r.encode_input(answer) for answer in await self._sealed(kept)])
             command.timer(encode_run(RunTimer(task.jid, task.run_id, 0, "task")), pause_ms)
             history = command.key(command.partition.history(task.run_id))
             guard = ["turn", task.run_id, head.rev, "end", history, 1_000_000_000, GROUP_WORKER]
@@ -92,7 +106,27 @@ class Failing:
             log.warning("turn.retried", job=task.jid, error=str(exc))
             self._turns.router.retry(active.deliveries)
 
+    async def _sealed(self, answers: list[r.Answer]) -> list[r.Answer]:
+        coder = self._turns.coder
+        if coder is None:
+            return answers
+        try:
+            return await coder.seal(answers)
+        except CodecError as exc:
+            # Perhaps what the turn failed of: without a record, their activities are lost attempts.
+            log.warning("answers.dropped", steps=[a.seq for a in answers], error=str(exc))
+            return []
+
     async def _failure_count(self, task: RunTask) -> tuple[RunHead | None, int]:
         head = (await self._turns.runs.heads([task.jid]))[0]
         count = (await self._turns.runs.fields(task.jid, ["tf"]))[0]
         return head, int(count or 0)
+
+
+def _worth_keeping(active: Active, answers: Sequence[r.Answer]) -> list[r.Answer]:
+    """Answers to steps that history holds: their activities must not run again because the code
+    that wanted them was at fault.
+    """
+    unwritten = {c.seq for c in active.commands if type(c) is r.Act}
+    given = [i for turn in active.items for i in turn.ins if type(i) is r.Answer]
+    return [a for a in (*given, *answers, *active.answers) if a.seq not in unwritten]

@@ -50,7 +50,7 @@ class Fused:
         """Activities of the turn that this worker begins at once."""
         run, calls = active.run, self._turns.calls
         assert run is not None
-        if calls is None or run.closed is not None or self._turns.stopping:
+        if not self._turns.fuses or run.closed is not None or self._turns.stopping:
             return {}
         room = calls.capacity - len(calls.attempts.running)
         found: dict[int, r.Act] = {}
@@ -72,7 +72,7 @@ class Fused:
         run, calls = active.run, self._turns.calls
         if not fused:
             return
-        assert run is not None and calls is not None
+        assert run is not None
         for seq, act in fused.items():
             if seq in run.open_acts:
                 active.fused[seq] = calls.attempts.start(
@@ -153,7 +153,7 @@ class Fused:
     def hand_over(self, active: Active, after_s: float) -> None:
         """Give entries to activities that take long, so that the run can be let go."""
         run, calls = active.run, self._turns.calls
-        if run is None or active.sending or not active.fused or calls is None:
+        if run is None or active.sending or not active.fused:
             return
         now = time.monotonic()
         slow = [s for s, running in active.fused.items() if now - running.began >= after_s]
@@ -187,9 +187,18 @@ class Fused:
             and all(type(c) in _LIGHT and getattr(c, "local", True) for c in commands)
         )
 
+    def resume_local(self, active: Active) -> None:
+        """Begin local activities again that another memory of the run had begun."""
+        run = active.run
+        assert run is not None
+        answered = {i.seq for _, i in active.inputs if isinstance(i, r.Answer)}
+        for act in list(run.open_acts.values()):
+            if act.local and act.seq in run.local and act.seq not in answered:
+                self._attempt_local(active, act, 1)
+
     def _attempt_local(self, active: Active, act: r.Act, attempt: int) -> None:
         run = active.run
-        assert run is not None and self._turns.calls is not None
+        assert run is not None
         fn, args = run.local[act.seq]
         call = msgspec.structs.replace(
             call_of(run, act, "", self._turns.store.clock.now_ms()), attempt=attempt
@@ -237,12 +246,18 @@ class Fused:
         ]
         commands: list[tuple[Any, ...]] = []
         for active, open_ in zip(replayed, steps, strict=True):
-            key = self._turns.store.keys.of(active.task.jid).job(active.task.jid)
+            partition, run = self._turns.store.keys.of(active.task.jid), active.run
+            assert run is not None
+            key, history = partition.job(active.task.jid), partition.history(run.begin.run_id)
             commands.append(("HMGET", key, RUN, *(f"s{s}" for s in open_)))
+            # An answer that came since the run was read has closed its step too: look after it.
+            commands.append(("LRANGE", history, run.known, -1))
         rows = await self._turns.runs.execute(commands)
-        for active, open_, row in zip(replayed, steps, rows, strict=True):
+        pairs = zip(rows[::2], rows[1::2], strict=True)
+        for active, open_, (row, newer) in zip(replayed, steps, pairs, strict=True):
             lost = [s for s, value in zip(open_, row[1:], strict=True) if value is None]
-            answered = {i.seq for _, i in active.inputs if isinstance(i, r.Answer)}
+            came = [*(i for _, i in active.inputs), *r.decode_items(newer)]
+            answered = {i.seq for i in came if isinstance(i, r.Answer)}
             for seq in lost:
                 if seq not in answered:
                     self._lose(active, seq)

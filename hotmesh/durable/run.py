@@ -18,7 +18,7 @@ from typing import Any
 from hotmesh.core.durable import records as r
 from hotmesh.durable import payloads
 from hotmesh.durable.definition import HandlerDef, WorkflowDef
-from hotmesh.durable.divergence import is_ignored, is_same, words
+from hotmesh.durable.divergence import is_ignored, is_same, told
 from hotmesh.durable.errors import (
     CancelledFailure,
     ContinueAsNewError,
@@ -92,6 +92,7 @@ class Run:
         self.local: dict[int, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
         self.patches: dict[str, bool] = {}
         self.recorded_patches: dict[str, bool] = {}
+        self.deprecated_patches: set[str] = set()
         self.recorded_accepts: dict[str, r.Asked] = {}
         self.updates: dict[str, asyncio.Task[Any] | None] = {}
         self.hooks: list[asyncio.Task[Any]] = []
@@ -197,7 +198,12 @@ class Run:
                     )
 
     def _compare(self, turn: r.Turn, produced: list[r.Command]) -> None:
-        recorded = [c for c in turn.commands if not is_ignored(c)]
+        dropped = self.deprecated_patches
+        recorded = [
+            c
+            for c in turn.commands
+            if not (is_ignored(c) or (type(c) is r.Patched and c.id in dropped))
+        ]
         mine = [c for c in produced if not is_ignored(c)]
         strict = self.definition.options.strict_args
         for index in range(max(len(recorded), len(mine))):
@@ -205,13 +211,14 @@ class Run:
             now = mine[index] if index < len(mine) else None
             if was is not None and now is not None and is_same(was, now, strict):
                 continue
+            words_was, words_now = told(was, now)
             raise NonDeterminismError(
                 workflow_id=self.jid,
                 run_id=self.begin.run_id,
                 turn=self.turns,
                 index=index,
-                recorded=words(was),
-                produced=words(now),
+                recorded=words_was,
+                produced=words_now,
                 site=self.site,
                 builds=(turn.build, self.build),
             )

@@ -152,6 +152,8 @@ def run_local(
 
 def patched(run: Run, id: str, *, deprecated: bool) -> bool:
     """Whether the run takes the new path."""
+    if deprecated:
+        run.deprecated_patches.add(id)
     answer = run.patches.get(id)
     if answer is not None:
         return answer

@@ -67,10 +67,11 @@ class Turns:
         definitions: Mapping[str, WorkflowDef],
         hooks: Mapping[str, Callable[..., Any]],
         settings: RouterSettings,
-        calls: Calls | None,
+        calls: Calls,
         observer: Observer,
         coder: Coder | None,
         *,
+        eager: bool = True,
         cached_max: int,
         grace_s: float,
         worker: str,
@@ -81,6 +82,7 @@ class Turns:
         self.store, self.runs, self.queue, self.keeper = store, Runs(store), queue, keeper
         self.definitions, self.hooks = definitions, dict(hooks)
         self.calls, self.cached_max, self.grace_s = calls, cached_max, grace_s
+        self.fuses = eager
         self.observer, self.coder = observer, coder
         self.worker, self.build, self.deadlock_s = worker, build, deadlock_s
         partitions = store.keys.partitions
@@ -253,6 +255,8 @@ class Turns:
             self.failing.failed(active, exc, head)
             return False
         active.inputs += [(i, decoded[i - first]) for i in left]  # type: ignore[misc]
+        if replayed:
+            self.eager.resume_local(active)
         if replayed and any(not act.local for act in run.open_acts.values()):
             return True
         self.advance(active)
@@ -321,7 +325,7 @@ class Turns:
         try:
             commands = self._turn(run, now_ms, [*(rec for _, rec in inputs), *answers])
         except Exception as exc:  # noqa: BLE001 - user code; it becomes a failed task
-            self.failing.failed(active, exc, None)
+            self.failing.failed(active, exc, None, answers)
             return
         ins: tuple[int | r.Answer, ...] = (*(i for i, _ in inputs), *answers)
         turn = r.Turn(run.now_ms, ins, tuple(commands), self.worker, self.build)
@@ -391,6 +395,7 @@ class Turns:
         active.sending = True
         if not self._outgoing:
             asyncio.get_running_loop().call_soon(self._flush)
+        active.extras = []  # what joins from now on is of the next commit
         self._outgoing.append((active, commit, built, len(active.items)))
 
     def _flush(self) -> None:
@@ -434,7 +439,7 @@ class Turns:
         if active.queries:
             self.answering.answer_queries(active)
         fused, commands = commit.fused, active.commands
-        active.items, active.commands, active.extras = [], [], []
+        active.items, active.commands = [], []
         if active.notes:
             self.observer.emit(active.notes)
             active.notes = []
@@ -480,8 +485,8 @@ class Turns:
         run.known += len(decoded)
         if active.inputs or active.answers:
             self.advance(active)
-        elif not (active.fused or active.local):
-            self.send(active)  # it was kept for what is over by now
+        elif active.extras or not (active.fused or active.local):
+            self.send(active)  # it was kept for what is over by now, or for what came meanwhile
 
     def _released(self, active: Active) -> None:
         run = active.run

@@ -24,7 +24,7 @@ from hotmesh.engine.runs import RunEngine
 from hotmesh.store import Store
 from hotmesh.store.runs import Runs
 
-OPTIONS: dict[str, Any] = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
+OPTIONS: dict[str, Any] = json.loads(sys.argv[1]) if __name__ == "__main__" else {}
 POINTS: dict[str, tuple[Any, str]] = {
     "claim": (Turns, "handle"),
     "commit": (Runs, "try_all"),

@@ -149,12 +149,14 @@ unsafe = _Unsafe()
 
 
 class _Logger(logging.LoggerAdapter[logging.Logger]):
-    """Says nothing while the code is fed from the record."""
+    """Says nothing while the code is fed from the record, or leaves this memory."""
 
     def isEnabledFor(self, level: int) -> bool:
-        return (not in_workflow() or not current("logger").replaying) and super().isEnabledFor(
-            level
-        )
+        if in_workflow():
+            run_ = current("logger")
+            if run_.replaying or run_.ending:
+                return False
+        return super().isEnabledFor(level)
 
     def process(
         self, msg: Any, kwargs: MutableMapping[str, Any]
