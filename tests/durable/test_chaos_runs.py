@@ -12,8 +12,8 @@ import signal
 from typing import Any
 
 import pytest
-from conftest import Durable
 from crash_worker import WORKFLOWS, long_step, mixed, steps, timers
+from durable_env import Durable
 from test_crashes import Fleet, _each_effect_counts_once
 
 from hotmesh.testing.durable import Replayer

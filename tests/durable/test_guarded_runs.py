@@ -16,7 +16,7 @@ from time import time as bound_before
 from typing import Any
 
 import pytest
-from conftest import Durable
+from durable_env import Durable
 from structlog.testing import capture_logs
 from support import eventually
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from conftest import Durable
+from durable_env import Durable
 from support import eventually
 
 from hotmesh.durable import activity, workflow

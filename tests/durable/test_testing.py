@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from conftest import Durable
+from durable_env import Durable
 from support import eventually
 
 from hotmesh.durable import RetryPolicy, activity, workflow
