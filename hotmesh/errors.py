@@ -230,6 +230,41 @@ class ActivationFailed(HotMeshError):
         super().__init__(f"version {version!r} of app {app_id!r} was not activated: {why}")
 
 
+class MemberNotFound(HotMeshError):
+    """No member of the fleet has that guid, or a guid that begins so, or lives on such a host."""
+
+    code = 404
+
+    def __init__(self, who: str) -> None:
+        self.who = who
+        super().__init__(f"there is no member {who!r}; roll_call (hotmesh rollcall) shows who is")
+
+
+class MemberAmbiguous(HotMeshError):
+    """More than one member is meant; `guids` are theirs."""
+
+    code = 409
+
+    def __init__(self, who: str, guids: Sequence[str]) -> None:
+        self.who, self.guids = who, tuple(guids)
+        super().__init__(f"{who!r} may be {' or '.join(self.guids)}; give the guid of one")
+
+
+class DrainTimeout(HotMeshError):
+    """A member has not drained in time, or can't. If it has begun, it goes on.
+
+    Attributes:
+        in_flight: Entries that it held when it was last heard of.
+    """
+
+    code = 504
+
+    def __init__(self, *, guid: str, in_flight: int, reason: str = "") -> None:
+        self.guid, self.in_flight, self.reason = guid, in_flight, reason
+        what = reason or f"{in_flight} entries are still in its hands; it goes on, look again later"
+        super().__init__(f"member {guid} has not drained: {what}")
+
+
 class FormatUnknown(HotMeshError):
     """Stored or sent data has a format number that this process can't read; a newer process can."""
 

@@ -32,6 +32,7 @@ from hotmesh.errors import (
 from hotmesh.ids import check_app_id, check_job_id, check_topic, escape, guid
 from hotmesh.lifecycle import Component, Host
 from hotmesh.log import get_logger
+from hotmesh.mesh.fleet import QuorumHandler, QuorumMessage, QuorumSubscription, tell
 from hotmesh.mesh.fused import Fused
 from hotmesh.mesh.options import (
     DeployResult,
@@ -47,8 +48,7 @@ from hotmesh.mesh.subscriptions import OutputHandler, OutputSubscription
 from hotmesh.mesh.timeline import Timeline, timeline_of, timeline_of_run, waiting_of
 from hotmesh.messages import Interrupt, SendAll, Signal, Status, StreamResult, encode_entry
 from hotmesh.payload import decode, encode
-from hotmesh.quorum import Activation, Member, Profile
-from hotmesh.quorum.member import profiles
+from hotmesh.quorum import Activation, Member, Profile, Quorum, Served, orders, roll_call
 from hotmesh.release import RELEASE
 from hotmesh.router import RouterSettings
 from hotmesh.router.member import consumer_name
@@ -89,7 +89,8 @@ class HotMesh:
             backlog_max=settings.backlog_max,
         )
         self._results = Results(connection, store, self._guid)
-        self._subscriptions: list[OutputSubscription] = []
+        self._subscriptions: list[OutputSubscription | QuorumSubscription] = []
+        self._topics: tuple[str, ...] = ()
         self.host = Host([])
         self._stopped = False
 
@@ -103,6 +104,7 @@ class HotMesh:
         *,
         engine: bool = True,
         workers: Sequence[Worker] = (),
+        quorum: bool = False,
         lease: Duration = "30s",
         namespace: str = "hm",
         partitions: int | None = None,
@@ -117,6 +119,7 @@ class HotMesh:
             engine: Whether this process decides transitions. Clients and workers need none, if
                 some other process has one.
             workers: Functions linked to topics.
+            quorum: Whether this process watches the fleet and keeps house.
             lease: How long this process may be silent before what it holds goes to another.
             namespace: Prefix of all keys.
             partitions: Fixed when the app is first used; None takes what it has.
@@ -134,7 +137,7 @@ class HotMesh:
         try:
             mesh = await cls._open(connection, app_id, namespace, partitions, settings)
             try:
-                await mesh._start(engine, workers, parse(lease))
+                await mesh._start(engine, workers, parse(lease), quorum=quorum)
             except BaseException:
                 await mesh.host.kill()
                 raise
@@ -153,6 +156,7 @@ class HotMesh:
         *,
         engine: bool = True,
         workers: Sequence[Worker] = (),
+        quorum: bool = False,
         lease: Duration = "30s",
         namespace: str = "hm",
         partitions: int | None = None,
@@ -164,6 +168,7 @@ class HotMesh:
             redis,
             engine=engine,
             workers=workers,
+            quorum=quorum,
             lease=lease,
             namespace=namespace,
             partitions=partitions,
@@ -192,7 +197,9 @@ class HotMesh:
         await store.open()
         return cls(connection, store, settings)
 
-    async def _start(self, engine: bool, workers: Sequence[Worker], lease_ms: int) -> None:
+    async def _start(
+        self, engine: bool, workers: Sequence[Worker], lease_ms: int, *, quorum: bool
+    ) -> None:
         if lease_ms < 500:
             raise SettingsInvalid(f"lease must be at least 500ms, not {lease_ms}ms")
         for worker in workers:
@@ -206,6 +213,7 @@ class HotMesh:
             raise SettingsInvalid(
                 "two workers of one process have the same topic; raise concurrency instead"
             )
+        self._topics = tuple(topics)
         base: list[Component] = [self._results]
         reading: list[Component] = []
         fused = Fused(self._engine) if engine else None
@@ -214,8 +222,15 @@ class HotMesh:
             reading.append(self._engine_component(lease_ms))
         settle = fused or Remote(self._store)
         reading += [self._worker_component(w, settle, lease_ms) for w in workers]
+        if quorum:
+            reading.append(Quorum(self._store, self._plans))
         if reading:
-            base.append(self._member(engine, topics))
+            roles = (
+                *(("engine",) if engine else ()),
+                *(f"worker:{topic}" for topic in topics),
+                *(("quorum",) if quorum else ()),
+            )
+            base.append(self._member(roles, _served(reading)))
         self.host = Host([base, reading])
         await self.host.start()
 
@@ -248,8 +263,7 @@ class HotMesh:
             payload_bytes_max=self._settings.payload_bytes_max,
         )
 
-    def _member(self, engine: bool, topics: Sequence[str]) -> Member:
-        roles = (*(("engine",) if engine else ()), *(f"worker:{t}" for t in topics))
+    def _member(self, roles: tuple[str, ...], serves: Sequence[Served]) -> Member:
         return Member(
             self._connection,
             self._store,
@@ -258,6 +272,7 @@ class HotMesh:
             roles=roles,
             release=RELEASE,
             consumer=consumer_name(),
+            serves=serves,
         )
 
     async def stop(self) -> None:
@@ -714,9 +729,93 @@ class HotMesh:
         """
         await self._engine.scrub(job_id)
 
-    async def roll_call(self) -> list[Profile]:
-        """Who is there: engines and workers that were heard of lately."""
-        return await profiles(self._store)
+    # -- the fleet
+
+    async def roll_call(self, *, timeout: Duration = "1s") -> list[Profile]:
+        """Who is there: every engine and worker as it is now, with its streams.
+
+        Args:
+            timeout: How long members may take to answer; 0 takes what they told last, at most
+                3 s ago. A silent member stands there as it told last.
+        """
+        return await roll_call(self._connection, self._store, timeout_s=parse(timeout) / 1000)
+
+    async def throttle(
+        self, ms: int, topic: str | None = None, guid: str | None = None, *, reason: str = ""
+    ) -> bool:
+        """Slow down, pause or release the fleet, the workers of a topic, or one member.
+
+        Kept on the server until it is lifted, so restarts change nothing. The strictest that
+        concerns a member applies; one for the whole fleet replaces every other.
+
+        Args:
+            ms: How long each entry makes the next one wait, in every process; -1 pauses, 0 lifts.
+            topic: Only the workers of this topic.
+            guid: Only this member.
+            reason: Shown to who looks.
+
+        Returns:
+            Whether every member that is there has confirmed. A silent one reads it later.
+
+        Raises:
+            SettingsInvalid, NameInvalid: An argument is wrong.
+            MemberNotFound: There is no such member.
+        """
+        connection, store = self._connection, self._store
+        left = await orders.throttle(connection, store, ms, topic=topic, guid=guid, why=reason)
+        return not left
+
+    async def drain(self, guid: str, *, timeout: Duration = "60s") -> Profile:
+        """Have a member take nothing more, and wait until its hands are empty: it finishes, or
+        hands back after its `grace`. Its process stays, idle, until it is stopped.
+
+        Args:
+            guid: Of the member, or its beginning, or the name of its host.
+
+        Raises:
+            MemberNotFound, MemberAmbiguous
+            DrainTimeout: It holds entries yet; it goes on draining.
+        """
+        timeout_s = parse(timeout) / 1000
+        return await orders.drain(self._connection, self._store, guid, timeout_s=timeout_s)
+
+    async def pub_quorum(
+        self, kind: str, data: Any = None, *, topic: str | None = None, guid: str | None = None
+    ) -> int:
+        """Tell the other members something: a hint of at most 1 KB that nobody keeps.
+
+        Args:
+            kind: What it is about.
+            topic: Only for members that serve this topic.
+            guid: Only for this member.
+
+        Returns:
+            How many connections the server gave it to.
+
+        Raises:
+            PayloadInvalid, PayloadTooLarge
+        """
+        message = QuorumMessage(
+            kind=kind, data=data, topic=topic or "", guid=guid or "", sender=self._guid
+        )
+        return await tell(self._store, message)
+
+    async def sub_quorum(self, handler: QuorumHandler) -> QuorumSubscription:
+        """Call `handler(message)` with what members tell this one; async or plain."""
+        subscription = QuorumSubscription(self._guid, self._topics, handler)
+        self._subscriptions.append(subscription)
+        await subscription.open(self._connection, self._store.keys.talk)
+        return subscription
+
+
+def _served(components: Sequence[Component]) -> list[Served]:
+    """The routers of components, as the fleet sees them."""
+    found = []
+    for component in components:
+        if isinstance(component, (EngineComponent, WorkerComponent)):
+            topic = component.topic if isinstance(component, WorkerComponent) else ""
+            found.append(Served(component.name, topic, component.router, component.drain))
+    return found
 
 
 def _trace_of(context: dict[str, Any] | None) -> str:

@@ -91,14 +91,27 @@ def _short(text: str) -> str:
 class Keys:
     """Keys of one app."""
 
-    __slots__ = ("app", "app_id", "fleet", "members", "namespace", "partitions", "plans", "wake")
+    __slots__ = (
+        "app",
+        "app_id",
+        "fleet",
+        "members",
+        "namespace",
+        "partitions",
+        "plans",
+        "talk",
+        "throttles",
+        "wake",
+    )
 
     def __init__(self, namespace: str, app_id: str, partitions: int = 1) -> None:
         self.namespace, self.app_id = namespace, app_id
         self.app = f"{namespace}:{{{app_id}}}"
         self.plans = f"{self.app}:plans"
         self.members = f"{self.app}:members"
+        self.throttles = f"{self.app}:throttles"
         self.fleet = f"{self.app}:fleet"
+        self.talk = f"{self.app}:talk"
         self.wake = f"{self.app}:wake"
         self.partitions = tuple(Partition(namespace, app_id, p) for p in range(partitions))
 

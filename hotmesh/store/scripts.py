@@ -51,6 +51,9 @@ SCRIPTS = (
     "activate",
     "rehome",
     "ask",
+    "throttle",
+    "forget",
+    "trim",
 )
 
 

@@ -169,6 +169,8 @@ class WorkerComponent:
         try:
             async with self._slots:
                 reply = await self._invoker.call(work, f"{delivery.id.decode()}/{work.attempt}")
+            if reply is not None:
+                self.router.tally.count(reply.code)
             await self._conclude(delivery, work, reply)
         except HotMeshError as exc:
             # The answer could not be written in all that time: the lease decides who runs the call

@@ -12,11 +12,12 @@ import pytest
 import hotmesh
 from hotmesh import HotMesh, errors, mapping
 from hotmesh.errors import HotMeshError
+from hotmesh.mesh.fleet import QuorumMessage
 from hotmesh.mesh.options import HookAllResult, PlanResult
 from hotmesh.mesh.output import JobMetadata
 from hotmesh.mesh.timeline import Timeline, TimelineEdge, TimelineLeg
 from hotmesh.messages import StreamMetadata
-from hotmesh.quorum import Profile
+from hotmesh.quorum import Part, Profile
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "api.md"
 TEXT = PAGE.read_text()
@@ -37,6 +38,8 @@ INNER = [
     TimelineLeg,
     TimelineEdge,
     Profile,
+    Part,
+    QuorumMessage,
 ]
 ERRORS = {
     name: kind

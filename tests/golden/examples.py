@@ -48,6 +48,7 @@ from hotmesh.messages import (
     Woken,
     Work,
 )
+from hotmesh.quorum import wire
 
 BYTES = Path(__file__).with_name("bytes.json")
 
@@ -123,6 +124,26 @@ activity = ActivityPlan(
     output_schema={"type": "object"},
     options={"await": False},
 )
+part = wire.Part(
+    role="worker:a",
+    topic="a",
+    state="paused",
+    throttle_ms=-1,
+    capacity=100,
+    in_flight=7,
+    taken=50,
+    settled=43,
+    claimed=2,
+    failed=1,
+    buried=3,
+    codes={200: 40, 500: 3},
+    streams=("orders",),
+    group="billing",
+    depth=9,
+    lag=2,
+    pending=7,
+    oldest_ms=150,
+)
 plan = Plan(
     "app",
     "2",
@@ -159,7 +180,32 @@ EXAMPLES: dict[str, Struct] = {
     "Meta": meta,
     "Leg": leg,
     "Plan": plan,
+    "Part": part,
+    "Profile": wire.Profile(
+        guid="g1",
+        roles=("engine", "worker:a"),
+        host="h",
+        pid=17,
+        release="0.1.0",
+        consumer="h.17.4711.r",
+        seen_ms=1_760_000_000_000,
+        started_ms=1_750_000_000_000,
+        state="throttled",
+        throttle_ms=-1,
+        memory_bytes=50_000_000,
+        cpu_s=1.5,
+        loop_lag_ms=3,
+        clock_offset_ms=-12,
+        parts=(part,),
+    ),
+    "Question": wire.Question("prepare", "r1", "hm:{app}:c:r1", "2", "g1"),
+    "Answer": wire.Answer("r1", "g1", False, "why", "0123abcd"),
+    "Throttle": wire.Throttle(-1, "h:17", "maintenance", 1_760_000_000_000),
+    "Message": wire.Message("cache.flush", DATA, "topic.x", "g1", "g2"),
 }
+
+FLEET = {"Part", "Profile", "Question", "Answer", "Throttle", "Message"}
+"""Of `hotmesh.quorum.wire`: by pub/sub and in the hashes of the fleet, never in a stream."""
 
 
 def structs() -> dict[str, type[Struct]]:
@@ -171,7 +217,8 @@ def structs() -> dict[str, type[Struct]]:
         and issubclass(kind, Struct)
         and kind.__module__ == messages.__name__
     }
-    return {**found, "Meta": state.Meta, "Leg": state.Leg, "Plan": Plan}
+    fleet = {name: getattr(wire, name) for name in FLEET}
+    return {**found, **fleet, "Meta": state.Meta, "Leg": state.Leg, "Plan": Plan}
 
 
 def encode(example: Any) -> bytes:
