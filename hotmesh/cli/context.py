@@ -82,6 +82,7 @@ class Context:
         *,
         engine: bool = False,
         workers: Sequence[Worker] = (),
+        quorum: bool = False,
     ) -> HotMesh:
         """A point of presence that the settings describe; the caller stops it."""
         mesh, engine_, worker = self.settings.mesh, self.settings.engine, self.settings.worker
@@ -90,6 +91,7 @@ class Context:
             connection,
             engine=engine,
             workers=workers,
+            quorum=quorum,
             lease=mesh.lease,
             namespace=mesh.namespace,
             partitions=mesh.partitions,
@@ -107,13 +109,19 @@ class Context:
     @asynccontextmanager
     async def store(self) -> AsyncIterator[Store]:
         """The app's store, for what no mesh offers."""
+        async with self.attached() as (_, store):
+            yield store
+
+    @asynccontextmanager
+    async def attached(self) -> AsyncIterator[tuple[connect.Connection, Store]]:
+        """The app's store and its connection; unlike a mesh, also on a doubtful server."""
         app_id, namespace = self.app_id(), check_app_id(self.settings.mesh.namespace)
         async with self.connection() as connection:
             app_key = Keys(namespace, app_id).app
             count = await partitions_of(connection.transport, app_key, None)
             store = Store(connection.transport, Keys(namespace, app_id, count))
             await store.open()
-            yield store
+            yield connection, store
 
 
 Cli = Annotated[Context, Parameter(parse=False)]

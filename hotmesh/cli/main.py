@@ -47,6 +47,7 @@ COMMANDS = (
     Command("dev", "dev:dev", "Run", "Server, engine and workers in one process."),
     Command("engine", "engine:engine", "Run", "An engine: it decides what jobs do next."),
     Command("worker", "worker:worker", "Run", "A worker process: it calls your functions."),
+    Command("quorum", "quorum:quorum", "Run", "A quorum service: it watches and keeps house."),
     Command("check", "check:check", "Models", "Find what is wrong in a model. Needs no server."),
     Command("plan", "plan:plan", "Models", "Tell what deploying a model would change."),
     Command("deploy", "deploy:deploy", "Models", "Store a model under its version."),
@@ -60,7 +61,13 @@ COMMANDS = (
     Command("state", "state:state", "Jobs", "The data and metadata of a job."),
     Command("export", "export:export", "Jobs", "A run as a timeline or a picture."),
     Command("interrupt", "interrupt:interrupt", "Jobs", "End a running job."),
-    Command("rollcall", "rollcall:rollcall", "Operate", "Who is there: engines and workers."),
+    Command("rollcall", "rollcall:rollcall", "Operate", "Who is there, and how each is."),
+    Command("top", "top:top", "Operate", "Streams, rates and members, live."),
+    Command("doctor", "doctor:doctor", "Operate", "What is wrong, what a crash can lose."),
+    Command("throttle", "throttle:throttle", "Operate", "Slow down who takes entries."),
+    Command("pause", "throttle:pause", "Operate", "Take nothing until resumed."),
+    Command("resume", "throttle:resume", "Operate", "Lift a pause or a throttle."),
+    Command("drain", "drain:drain", "Operate", "Empty a member before it is stopped."),
     Command("dlq", "dlq:app", "Operate", "Dead letters: list, show, retry, drop."),
 )
 """Every command, in the order of the help page."""

@@ -26,6 +26,7 @@ async def run(
     *,
     engine: bool = False,
     workers: Sequence[Worker] = (),
+    quorum: bool = False,
     prepare: Prepare | None = None,
 ) -> int:
     """Be a part of the mesh until SIGTERM or SIGINT; the exit code.
@@ -36,7 +37,7 @@ async def run(
     """
     cli.configure_logs(stays=True)
     async with cli.connection() as connection:
-        mesh = await cli.join(connection, app_id, engine=engine, workers=workers)
+        mesh = await cli.join(connection, app_id, engine=engine, workers=workers, quorum=quorum)
         try:
             if prepare is not None:
                 await prepare(mesh, connection)

@@ -48,7 +48,8 @@ from hotmesh.mesh.subscriptions import OutputHandler, OutputSubscription
 from hotmesh.mesh.timeline import Timeline, timeline_of, timeline_of_run, waiting_of
 from hotmesh.messages import Interrupt, SendAll, Signal, Status, StreamResult, encode_entry
 from hotmesh.payload import decode, encode
-from hotmesh.quorum import Activation, Member, Profile, Quorum, Served, orders, roll_call
+from hotmesh.quorum import Activation, Member, Profile, Quorum, Served, Throttle, orders, roll_call
+from hotmesh.quorum.throttle import throttles
 from hotmesh.release import RELEASE
 from hotmesh.router import RouterSettings
 from hotmesh.router.member import consumer_name
@@ -764,6 +765,10 @@ class HotMesh:
         connection, store = self._connection, self._store
         left = await orders.throttle(connection, store, ms, topic=topic, guid=guid, why=reason)
         return not left
+
+    async def throttles(self) -> dict[str, Throttle]:
+        """The throttles in force, by scope: `*`, `topic:<topic>` or `member:<guid>`."""
+        return await throttles(self._store)
 
     async def drain(self, guid: str, *, timeout: Duration = "60s") -> Profile:
         """Have a member take nothing more, and wait until its hands are empty: it finishes, or

@@ -123,7 +123,7 @@ class Answer(Struct, array_like=True, frozen=True, tag="say1"):
     sha: str = ""
 
 
-class Throttle(Struct, array_like=True, frozen=True, tag="pace1"):
+class Throttle(Struct, frozen=True):
     """How fast some members may take entries, stored until it is lifted.
 
     Attributes:

@@ -107,3 +107,14 @@ async def trim(store: Store, stream: str, group: str) -> int:
     """Drop entries that the group has settled and that a cut left behind; how many."""
     dropped: int = await store.run("trim", [stream], group)
     return dropped
+
+
+async def kept(store: Store) -> tuple[int, int]:
+    """Timers that wait and dead letters that are kept, over all partitions."""
+    partitions = store.keys.partitions
+    commands = [("ZCARD", p.timers) for p in partitions] + [("XLEN", p.dead) for p in partitions]
+    replies = await store.transport.execute_many(commands)
+    for reply in replies:
+        if isinstance(reply, ReplyError):
+            raise reply
+    return sum(replies[: len(partitions)]), sum(replies[len(partitions) :])

@@ -84,7 +84,7 @@ def test_a_later_release_may_add_fields_to_a_plan() -> None:
     assert encode_plan(decode_plan(msgspec.msgpack.encode(tree))) == golden()["Plan"]
 
 
-@pytest.mark.parametrize("name", ["Profile", "Part"])
+@pytest.mark.parametrize("name", ["Profile", "Part", "Throttle"])
 def test_a_later_release_may_tell_more_of_a_member(name: str) -> None:
     tree = msgspec.msgpack.decode(golden()[name], strict=False)
     tree["novelty"] = {"x": 1}
