@@ -40,10 +40,16 @@ class Connection(Struct, frozen=True, kw_only=True):
     Attributes:
         redis: A URL; None for the embedded server.
         home: The directory of the embedded server; None for `.hotmesh` in the working directory.
+        wait: How long a process that stays waits for its server when it starts. One that ends
+            does not wait.
     """
 
     redis: str | None = None
     home: str | None = None
+    wait: Time = "1m"
+
+    def __post_init__(self) -> None:
+        _at_least_ms("wait", self.wait, 0)
 
 
 class Mesh(Struct, frozen=True, kw_only=True):
@@ -123,6 +129,10 @@ class Log(Struct, frozen=True, kw_only=True):
     format: LogFormat = "auto"
 
 
+RELOADED = frozenset({"log.level", "log.format"})
+"""What SIGHUP changes; everything else takes a restart."""
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """All of them, by component."""
 
@@ -162,6 +172,7 @@ _AT_THE_TOP = ("connection", "mesh")  # whose keys stand in the file without a t
 _FLAGS = {
     "redis": "--redis",
     "home": "--home",
+    "wait": "--wait",
     "app": "--app",
     "namespace": "--namespace",
     "lease": "--lease",
@@ -213,13 +224,22 @@ class Loaded(Struct, frozen=True):
         """Who set it, for messages: a flag, a variable, a file; or `default`."""
         return self.origins.get(key, DEFAULT)
 
-    def shown(self) -> Iterator[Shown]:
-        """Every setting, as `--show-config` prints it."""
+    def changed(self, other: Loaded) -> list[str]:
+        """The keys whose values differ."""
+        mine = {s.key: s.value for s in self.values()}
+        return [s.key for s in other.values() if s.value != mine[s.key]]
+
+    def values(self) -> Iterator[Shown]:
+        """Every setting as it is, secrets too."""
         for key, name in NAMES.items():
             value = getattr(getattr(self.settings, name.component), name.field)
-            if name.is_secret and value is not None:
-                value = mask_url(value)
             yield Shown(key, value, self.origin(key), name.flag.rstrip("="), name.variable)
+
+    def shown(self) -> Iterator[Shown]:
+        """Every setting, as `--show-config` prints it."""
+        for one in self.values():
+            masked = NAMES[one.key].is_secret and one.value is not None
+            yield msgspec.structs.replace(one, value=mask_url(one.value)) if masked else one
 
 
 def load(

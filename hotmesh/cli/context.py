@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from cyclopts import Parameter
 
 from hotmesh import connect
 from hotmesh.cli.output import Output
-from hotmesh.errors import ConnectionInvalid, ServerUnavailable, SettingsInvalid
+from hotmesh.errors import ConnectionInvalid, HotMeshError, ServerUnavailable, SettingsInvalid
 from hotmesh.ids import check_app_id
+from hotmesh.log import get_logger
 from hotmesh.mesh import HotMesh, Settings, Worker
-from hotmesh.settings import Loaded, called
+from hotmesh.settings import RELOADED, Loaded, called
 from hotmesh.store import Keys, Store, partitions_of
 from hotmesh.telemetry.logs import configure_logs
+
+log = get_logger("hotmesh.cli")
 
 
 class Context:
@@ -26,8 +30,35 @@ class Context:
         settings: As loaded; `loaded` knows where each value comes from.
     """
 
-    def __init__(self, loaded: Loaded, output: Output) -> None:
+    def __init__(
+        self, loaded: Loaded, output: Output, *, reload: Callable[[], Loaded] | None = None
+    ) -> None:
+        """`reload` reads the settings once more, with the same flags."""
         self.loaded, self.settings, self.output = loaded, loaded.settings, output
+        self._reload = reload or (lambda: loaded)
+
+    def reload(self) -> None:
+        """Read the settings again, and use those that can change while a process runs.
+
+        What is wrong, or takes a restart, is logged; the old ones stay in force then.
+        """
+        try:
+            loaded = self._reload()
+        except HotMeshError as exc:
+            log.error("settings.refused", error=str(exc))
+            return
+        changed = self.loaded.changed(loaded)
+        used = [key for key in changed if key in RELOADED]
+        kept = [key for key in changed if key not in RELOADED]
+        self.settings = msgspec.structs.replace(self.settings, log=loaded.settings.log)
+        self.loaded = Loaded(self.settings, loaded.origins)
+        if used:
+            self.configure_logs(stays=True)
+        # Not a log event: the level that has just been set might hide it.
+        what = ", ".join(used) or "nothing has changed"
+        self.output.event("reloaded", f"reloaded: {what}", changed=used)
+        if kept:
+            log.warning("settings.need_restart", keys=kept)
 
     def configure_logs(self, *, stays: bool) -> None:
         """Logs as the settings say; a command that ends is quiet unless something is wrong."""

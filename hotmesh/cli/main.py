@@ -96,6 +96,7 @@ def read_call(
     app: Annotated[str | None, _Shared] = None,
     namespace: Annotated[str | None, _Shared] = None,
     home: Annotated[str | None, _Shared] = None,
+    wait: Annotated[str | None, _OfProcess] = None,
     set: Annotated[tuple[str, ...], _Shared] = (),
     show_config: Annotated[bool, _Shared] = False,
     lease: Annotated[str | None, _OfProcess] = None,
@@ -113,6 +114,7 @@ def read_call(
         app: Id of the app.
         namespace: Prefix of all keys.
         home: Directory of the embedded server.
+        wait: How long a process that stays waits for its server at the start.
         set: Any setting, as KEY=VALUE.
         show_config: Print the settings and where they come from.
         lease: How long a silent process keeps what it holds.
@@ -123,6 +125,7 @@ def read_call(
         log_format: auto, console or json.
     """
     flags = {"redis": redis, "app": app, "namespace": namespace, "home": home, "lease": lease}
+    flags |= {"wait": wait}
     flags |= {"partitions": partitions, "worker.concurrency": concurrency, "worker.grace": grace}
     flags |= {"log.level": log_level, "log.format": log_format}
     for pair in set:
@@ -193,20 +196,20 @@ def _run(argv: Sequence[str], output: Output) -> int:
     if not filled:  # help again: of a command that only groups others
         command(*bound.args, **bound.kwargs)
         return EXIT_DONE
-    return _call(command, bound, filled, load(call.flags), output)
+    return _call(command, bound, filled, call, output)
 
 
 def _call(
     command: Callable[..., Any],
     bound: inspect.BoundArguments,
     filled: dict[str, Any],
-    loaded: Loaded,
+    call: Call,
     output: Output,
 ) -> int:
     from hotmesh.cli.context import Context
     from hotmesh.telemetry import provider
 
-    context = Context(loaded, output)
+    context = Context(load(call.flags), output, reload=lambda: load(call.flags))
     context.configure_logs(stays=False)
     provider.configure(f"hotmesh-{getattr(command, '__name__', 'cli')}")
     try:

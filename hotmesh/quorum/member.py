@@ -134,7 +134,11 @@ class Member:
             due = loop.time() + BEAT_S
             await asyncio.sleep(BEAT_S)
             self._loop_lag_ms = int((loop.time() - due) * 1000)
-            await self._try("beat", self.beat())
+            await self.beat_or_log()
+
+    async def beat_or_log(self) -> None:
+        """`beat`; an error is logged, for the next one makes up for it."""
+        await self._try("beat", self.beat())
 
     async def beat(self) -> None:
         """Keep the throttles that hold, and tell how this process is.
@@ -226,7 +230,7 @@ class Member:
         for served in self._serves:
             await served.router.ended.wait()
         log.info("member.drained", guid=self.profile.guid)
-        await self._try("beat", self.beat())
+        await self.beat_or_log()
 
     async def _try(self, what: str, call: Coroutine[Any, Any, Any]) -> None:
         try:

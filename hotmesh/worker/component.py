@@ -44,6 +44,9 @@ from hotmesh.worker.signature import Handler
 log = get_logger("hotmesh.worker")
 
 THREADS_MAX = 32
+CANCEL_S = 0.5
+"""How long a cancelled handler may take to clean up before its entry is handed back anyhow."""
+
 UNDELIVERABLE_CODE = 999
 """The code of an activity whose call was delivered too often: its worker dies on it."""
 
@@ -159,7 +162,8 @@ class WorkerComponent:
             task.cancel()
         if left:
             log.warning("worker.handed_back", topic=self.topic, entries=len(left))
-            await asyncio.wait(left)
+            # Also from a handler that ignores its cancellation: its answer is dropped then.
+            await asyncio.wait(left, timeout=CANCEL_S)
             await self.router.release()
 
     # -- one call
