@@ -93,7 +93,7 @@ class EngineHandler:
         can read it.
         """
         assert self.router is not None
-        if is_of_another_release(delivery.payload or b""):
+        if is_of_another_release(delivery.payload, delivery.extra):
             log.warning("entry.format_unknown", entry=delivery.id, reason=reason)
             self.router.done([delivery.key])
             return

@@ -273,7 +273,7 @@ class Router:
             if delivery.payload is None:
                 await self._bury(delivery, "the entry holds no payload")
             elif delivery.count > self.settings.deliveries_max and not is_of_another_release(
-                delivery.payload
+                delivery.payload, delivery.extra
             ):
                 reason = f"delivered {delivery.count - 1} times and never settled"
                 await self._bury(delivery, reason)
