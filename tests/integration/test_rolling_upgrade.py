@@ -170,6 +170,34 @@ def test_fleet_is_upgraded_one_service_after_the_other_and_nothing_is_lost(
     assert met == (["engine"] if order[0] == "worker" else ["worker"])
 
 
+def test_each_kind_of_service_is_killed_in_turn_and_everything_finishes(
+    terminal: Terminal, next_release: Path
+) -> None:
+    fleet = Fleet(terminal, next_release)
+    for role in ARGS:
+        fleet.start(role, upgraded=False)
+    terminal.ok("deploy", "model.json", "--activate")
+
+    for role in ARGS:
+        jobs = [f"{role}-{number}" for number in range(JOBS)]
+        terminal.batch(*(["pub", "run", '{"n": 0}', "--job-id", jid] for jid in jobs))
+        killed = fleet.running[role]
+        killed.signal(signal.SIGKILL)
+        killed.wait()
+        fleet.start(role, upgraded=False)
+
+    every = [f"{role}-{number}" for role in ARGS for number in range(JOBS)]
+    wanted = [{"n": STEPS}] * len(every)
+    eventually(lambda: data_of(terminal, every) == wanted, "all jobs are done", within_s=60)
+    assert terminal.json("dlq", "list")["dead_letters"] == []
+
+    def is_tidy() -> bool:
+        members = terminal.json("rollcall")["members"]
+        return [m["state"] for m in members] == ["running"] * len(ARGS)
+
+    eventually(is_tidy, "the quorum service has forgotten those that were killed")
+
+
 def test_a_newer_release_goes_back_to_the_older_one_once_its_entries_are_done(
     terminal: Terminal, next_release: Path
 ) -> None:
