@@ -51,7 +51,7 @@ from hotmesh.payload import decode, encode
 from hotmesh.quorum import Activation, Member, Profile, Quorum, Served, Throttle, orders, roll_call
 from hotmesh.quorum.throttle import throttles
 from hotmesh.release import RELEASE
-from hotmesh.router import RouterSettings
+from hotmesh.router import Router, RouterSettings
 from hotmesh.router.member import consumer_name
 from hotmesh.store import Keys, Plans, Store, partitions_of
 from hotmesh.store.runs import RUN, Runs
@@ -817,9 +817,11 @@ def _served(components: Sequence[Component]) -> list[Served]:
     """The routers of components, as the fleet sees them."""
     found = []
     for component in components:
-        if isinstance(component, (EngineComponent, WorkerComponent)):
-            topic = component.topic if isinstance(component, WorkerComponent) else ""
-            found.append(Served(component.name, topic, component.router, component.drain))
+        router = getattr(component, "router", None)
+        if isinstance(router, Router):
+            topic = getattr(component, "topic", "")
+            is_named = not isinstance(component, (EngineComponent, WorkerComponent))
+            found.append(Served(component.name, topic, router, component.drain, is_named))
     return found
 
 
