@@ -14,7 +14,7 @@ A second signal skips to the close, and so does a drain that takes longer than i
 | --- | --- |
 | SIGTERM, SIGINT | drain; while the server is awaited, end at once |
 | the second of them | stop now |
-| SIGHUP | reload what can be changed while the process runs |
+| SIGHUP | a service: reload what can be changed while it runs; on a terminal: drain |
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import gc
 import random
 import signal
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from hotmesh.errors import ServerUnavailable
 from hotmesh.log import get_logger
@@ -148,27 +148,28 @@ def settle_memory() -> None:
 class Signals:
     """Signals as events, for a program that owns its process."""
 
-    def __init__(self) -> None:
+    def __init__(self, hang_up: Literal["reload", "drain", "default"] = "default") -> None:
+        """`hang_up`: what SIGHUP means. To a service it says that its configuration has changed; a
+        terminal that is closed sends it, too, and then it should end what ran there.
+        """
         self.first, self.second = asyncio.Event(), asyncio.Event()
         self.reload = asyncio.Event()
+        self._actions: dict[signal.Signals, Callable[[], None]] = {
+            signal.SIGTERM: self._receive,
+            signal.SIGINT: self._receive,
+        }
+        if hang_up != "default":
+            is_reload = hang_up == "reload"
+            self._actions[signal.SIGHUP] = self.reload.set if is_reload else self._receive
 
     def __enter__(self) -> Signals:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._receive)
+        for number, action in self._actions.items():
+            asyncio.get_running_loop().add_signal_handler(number, action)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if self._hears else ())):
-            loop.remove_signal_handler(number)
-
-    _hears = False
-
-    def hear_reload(self) -> None:
-        """Take SIGHUP as well, which ends a process otherwise."""
-        self._hears = True
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload.set)
+        for number in self._actions:
+            asyncio.get_running_loop().remove_signal_handler(number)
 
     def _receive(self) -> None:
         (self.second if self.first.is_set() else self.first).set()
@@ -230,10 +231,8 @@ async def serve(
     assert host.failed is not None, "serve() takes a host that has been started"
     settle_memory()
     if signals is None:
-        with Signals() as own:
+        with Signals("reload" if reload is not None else "default") as own:
             return await serve(host, signals=own, drain_s=drain_s, reload=reload)
-    if reload is not None:
-        signals.hear_reload()
     await _until_told(host.failed, signals, reload)
     crashed = host.failed.done()
     log.info("process.draining", reason="crash" if crashed else "signal")

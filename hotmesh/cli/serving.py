@@ -55,7 +55,8 @@ async def run(
         prepare: Awaited once everything runs, before that line.
     """
     cli.configure_logs(stays=True)
-    with Signals() as signals:
+    is_service = role != "dev" and not sys.stdin.isatty()
+    with Signals("reload" if is_service else "drain") as signals:
         async with AsyncExitStack() as stack:
 
             async def join(connection: Connection) -> HotMesh:

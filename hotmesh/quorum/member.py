@@ -18,7 +18,7 @@ from hotmesh.errors import HotMeshError
 from hotmesh.log import get_logger
 from hotmesh.quorum import process
 from hotmesh.quorum.roll import BEAT_S
-from hotmesh.quorum.throttle import effective_ms, parse
+from hotmesh.quorum.throttle import effective_ms, parse, scope
 from hotmesh.quorum.wire import Answer, Part, Profile, Question, decode_question, encode
 from hotmesh.router import Router
 from hotmesh.router.pace import PAUSED
@@ -180,7 +180,8 @@ class Member:
 
     async def _leave(self) -> None:
         keys = self._store.keys
-        gone = self._store.transport.execute("HDEL", keys.members, self.profile.guid)
+        own = ("HDEL", keys.throttles, scope(None, self.profile.guid))
+        gone = self._do(("HDEL", keys.members, self.profile.guid), own)
         await self._try("leave", gone)  # the fleet will see the silence
 
     # -- questions

@@ -39,7 +39,7 @@ async def throttle(
     """
     ms = throttles.check_ms(ms)
     if topic is None and guid is not None:
-        guid = (await find_member(store, guid)).guid
+        guid = await _guid_of(store, guid, is_lifted=ms == 0)
     await throttles.write(store, throttles.scope(topic, guid), ms, why)
     alive = await _alive(store)
     if guid is not None:
@@ -93,6 +93,16 @@ async def find_member(store: Store, who: str) -> Profile:
     if len(found) > 1:
         raise MemberAmbiguous(who, [m.guid for m in found])
     return found[0]
+
+
+async def _guid_of(store: Store, who: str, *, is_lifted: bool) -> str:
+    try:
+        return (await find_member(store, who)).guid
+    except MemberNotFound:
+        # A member that is gone may have left a throttle behind.
+        if is_lifted and throttles.scope(None, who) in await throttles.throttles(store):
+            return who
+        raise
 
 
 async def _alive(store: Store) -> list[Profile]:

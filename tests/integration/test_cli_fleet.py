@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import select
 import signal
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
-from test_cli_support import QUICKSTART, Running, Terminal, eventually
+from test_cli_support import COMMAND, QUICKSTART, Running, Terminal, eventually
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +95,28 @@ def test_top_streams_json_until_it_is_ended(fleet: Terminal) -> None:
     top.signal(signal.SIGINT)
     assert top.wait() == 130
     assert all(json.loads(line)["app"] == "quickstart" for line in top.out.splitlines())
+
+
+def test_top_draws_on_a_terminal_until_it_is_ended(fleet: Terminal) -> None:
+    master, slave = pty.openpty()
+    environ = fleet.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    command = [*COMMAND, "top", "--interval", "100ms"]
+    with subprocess.Popen(
+        command, cwd=fleet.cwd, env=environ, stdout=slave, stdin=slave, stderr=slave
+    ) as top:
+        os.close(slave)
+        seen = b""
+        while b"(engine)" not in seen or b"worker:greet" not in seen:
+            assert select.select([master], [], [], 30)[0], seen
+            seen += os.read(master, 65_536)
+        top.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # the other end is closed when it has ended
+            while data := os.read(master, 65_536):
+                seen += data
+        assert top.wait(30) == 130
+    os.close(master)
+    assert b"app quickstart, version 1" in seen
+    assert b"Traceback" not in seen
 
 
 def test_doctor_says_what_a_crash_loses_and_its_exit_code_that_something_is_to_do(

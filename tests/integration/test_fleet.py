@@ -263,6 +263,22 @@ async def test_throttle_of_nobody_is_refused(mesh_factory: MeshFactory, app_id: 
     assert await throttles(mesh._store) == {}
 
 
+async def test_throttle_of_a_member_goes_with_it_or_can_be_lifted(
+    mesh_factory: MeshFactory, app_id: str
+) -> None:
+    client = await mesh_factory(engine=False)
+    member = await mesh_factory()
+    await client.throttle(5, guid=member._guid)
+    await member.stop()
+    assert await client.throttles() == {}
+
+    await write(client._store, "member:killed", 5, "")  # one that could not say goodbye
+    assert await client.throttle(0, guid="killed")
+    assert await client.throttles() == {}
+    with pytest.raises(MemberNotFound):
+        await client.throttle(5, guid="killed")
+
+
 async def test_entries_of_the_dead_wait_while_the_living_are_paused(
     mesh_factory: MeshFactory, app_id: str
 ) -> None:

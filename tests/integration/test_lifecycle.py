@@ -147,6 +147,16 @@ def test_sighup_takes_up_the_log_level_and_names_what_needs_a_restart(terminal: 
     assert engine.stop() == 0
 
 
+def test_hang_up_of_a_terminal_drains(terminal: Terminal) -> None:
+    dev = terminal.start("dev", "model.yaml", "-A", "workers")
+    dev.until("ready")
+
+    dev.signal(signal.SIGHUP)
+
+    assert dev.wait() == 0
+    assert "process.draining" in dev.err and "reloaded" not in dev.out
+
+
 def test_drain_that_takes_too_long_ends_with_3_and_its_entry_goes_to_others(
     terminal: Terminal,
 ) -> None:
