@@ -238,8 +238,10 @@ class Loaded(Struct, frozen=True):
     def shown(self) -> Iterator[Shown]:
         """Every setting, as `--show-config` prints it."""
         for one in self.values():
-            masked = NAMES[one.key].is_secret and one.value is not None
-            yield msgspec.structs.replace(one, value=mask_url(one.value)) if masked else one
+            if NAMES[one.key].is_secret and one.value is not None:
+                shown = mask_url(one.value) if one.key == "redis" else "***"
+                one = msgspec.structs.replace(one, value=shown)
+            yield one
 
 
 def load(

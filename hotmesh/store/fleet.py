@@ -19,7 +19,7 @@ class StreamFacts(Struct, frozen=True, kw_only=True):
 
     Attributes:
         depth: Entries that lie there, settled ones excluded.
-        lag: Not yet delivered; -1 when the server can't tell (before version 7).
+        lag: Not yet delivered; reckoned from the other two when the server can't tell.
         pending: Delivered and not settled.
         oldest_ms: Age of the oldest entry, 0 when there is none.
         consumers: How many the group knows.
