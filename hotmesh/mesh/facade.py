@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import weakref
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -231,7 +231,8 @@ class HotMesh:
                 *(f"worker:{topic}" for topic in topics),
                 *(("quorum",) if quorum else ()),
             )
-            base.append(self._member(roles, _served(reading)))
+            served = _served(reading)
+            base.append(self._member(roles, lambda: served))
         self.host = Host([base, reading])
         await self.host.start()
 
@@ -264,7 +265,7 @@ class HotMesh:
             payload_bytes_max=self._settings.payload_bytes_max,
         )
 
-    def _member(self, roles: tuple[str, ...], serves: Sequence[Served]) -> Member:
+    def _member(self, roles: tuple[str, ...], serves: Callable[[], Sequence[Served]]) -> Member:
         return Member(
             self._connection,
             self._store,

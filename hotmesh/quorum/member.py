@@ -15,14 +15,17 @@ import msgspec
 
 from hotmesh.connect import Connection, ReplyError
 from hotmesh.errors import HotMeshError
+from hotmesh.ids import guid as new_guid
 from hotmesh.log import get_logger
 from hotmesh.quorum import process
 from hotmesh.quorum.roll import BEAT_S
 from hotmesh.quorum.throttle import effective_ms, parse, scope
 from hotmesh.quorum.wire import Answer, Part, Profile, Question, decode_question, encode
+from hotmesh.release import RELEASE
 from hotmesh.router import Router
+from hotmesh.router.member import consumer_name
 from hotmesh.router.pace import PAUSED
-from hotmesh.store import Plans, Store
+from hotmesh.store import Keys, Plans, Store, partitions_of
 
 log = get_logger("hotmesh.quorum")
 
@@ -83,8 +86,11 @@ class Member:
         roles: tuple[str, ...],
         release: str,
         consumer: str,
-        serves: Sequence[Served] = (),
+        serves: Callable[[], Sequence[Served]] = tuple,
     ) -> None:
+        """`serves` gives the routers of this process as they are at the moment; it is asked with
+        every beat.
+        """
         self.profile = Profile(
             guid=guid,
             roles=roles,
@@ -94,7 +100,7 @@ class Member:
             consumer=consumer,
         )
         self._connection, self._store, self._plans = connection, store, plans
-        self._serves = tuple(serves)
+        self._serves = serves
         self._questions: asyncio.Queue[Question] = asyncio.Queue(QUESTIONS_MAX)
         self._draining = asyncio.Event()
         self._drained: asyncio.Task[None] | None = None
@@ -149,7 +155,7 @@ class Member:
         replies = await self._do(("TIME",), ("HGETALL", keys.throttles))
         now_ms = self._store.clock.read(replies[0])
         found = parse(replies[1])
-        for served in self._serves:
+        for served in self._serves():
             ms = effective_ms(found, served.topic, self.profile.guid)
             if ms != served.router.pace.ms:
                 log.warning("throttle.changed", part=served.role, ms=ms)
@@ -164,7 +170,7 @@ class Member:
         return replies
 
     def _now(self, now_ms: int) -> Profile:
-        parts = tuple(served.part() for served in self._serves)
+        parts = tuple(served.part() for served in self._serves())
         paces = [part.throttle_ms for part in parts]
         return msgspec.structs.replace(
             self.profile,
@@ -211,7 +217,7 @@ class Member:
                 case "beat" | "obey":
                     await self.beat()
                 case "drain":
-                    if not self._serves:
+                    if not self._serves():
                         return Answer(question.request, guid, False, "it takes no entries")
                     if self._drained is None:
                         self._drained = tasks.create_task(self._drain(), name="member.drain")
@@ -226,9 +232,10 @@ class Member:
     async def _drain(self) -> None:
         """Stop taking, and tell when nothing is in hand any more. The process stays."""
         log.info("member.draining", guid=self.profile.guid)
-        for served in self._serves:
+        serves = self._serves()
+        for served in serves:
             served.drain()
-        for served in self._serves:
+        for served in serves:
             await served.router.ended.wait()
         log.info("member.drained", guid=self.profile.guid)
         await self.beat_or_log()
@@ -238,6 +245,40 @@ class Member:
             await call
         except HotMeshError as exc:
             log.warning(f"{what}.failed", error=str(exc))
+
+
+async def join(
+    connection: Connection,
+    app_id: str,
+    *,
+    namespace: str = "hm",
+    roles: tuple[str, ...],
+    serves: Callable[[], Sequence[Served]],
+) -> Member:
+    """A member for a process that reads streams and holds no mesh, such as a router: it shows in
+    roll calls, and is throttled and drained like others. Run it before what it serves, so that a
+    throttle is kept from the first entry on.
+
+    Args:
+        roles: What it is, such as `router:<group>`.
+        serves: Its routers at the moment, with `is_named` set.
+
+    Raises:
+        ServerUnavailable: The app could not be looked up.
+    """
+    count = await partitions_of(connection.transport, Keys(namespace, app_id).app, None)
+    store = Store(connection.transport, Keys(namespace, app_id, count))
+    await store.open()
+    return Member(
+        connection,
+        store,
+        Plans(store),
+        guid=new_guid(),
+        roles=roles,
+        release=RELEASE,
+        consumer=consumer_name(),
+        serves=serves,
+    )
 
 
 def _state(states: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from hotmesh.connect import Connection
 from hotmesh.connect.server import parse_info
 from hotmesh.quorum.roll import roll_call
 from hotmesh.quorum.throttle import throttles
-from hotmesh.quorum.wire import Profile, Throttle
+from hotmesh.quorum.wire import Part, Profile, Throttle
 from hotmesh.store import Store
 from hotmesh.store.fleet import StreamFacts, kept, stream_facts, work_streams
 
@@ -23,7 +23,7 @@ class Flow(Struct, frozen=True, kw_only=True):
     """The streams of one topic, over all partitions.
 
     Attributes:
-        topic: A worker topic, or `(engine)` or `(outbox)`.
+        topic: A worker topic, `(engine)`, `(outbox)`, or the role of a router.
         depth, lag, pending: Entries there, not yet delivered, in somebody's hands.
         oldest_ms: Age of the oldest.
         settled: Entries that the members that are there have settled since they started; -1 for a
@@ -130,7 +130,28 @@ def _flows(store: Store, facts: Sequence[StreamFacts], members: Sequence[Profile
                 members=len(parts),
             )
         )
-    return found
+    return found + _named(members)
+
+
+def _named(members: Sequence[Profile]) -> list[Flow]:
+    """Streams of their own that members read, such as those of a router, by its role."""
+    by_role: dict[str, list[Part]] = {}
+    for member in members:
+        for part in member.parts if member.state not in ("silent", "dead") else ():
+            if part.streams:
+                by_role.setdefault(part.role, []).append(part)
+    return [
+        Flow(
+            topic=role,
+            depth=max(p.depth for p in parts),
+            lag=max(p.lag for p in parts),
+            pending=max(p.pending for p in parts),
+            oldest_ms=max(p.oldest_ms for p in parts),
+            settled=sum(p.settled for p in parts),
+            members=len(parts),
+        )
+        for role, parts in sorted(by_role.items())
+    ]
 
 
 def _topic(store: Store, stream: str) -> str:

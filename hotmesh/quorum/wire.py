@@ -15,7 +15,8 @@ class Part(Struct, frozen=True, kw_only=True):
 
     Attributes:
         role: `engine`, `worker:<topic>`, or what another component calls itself.
-        topic: The worker topic, "" for an engine.
+        topic: What a throttle by topic means: the worker topic, the source of a router, "" for an
+            engine.
         state: `running`, `throttled`, `paused`, `draining` or `drained`.
         throttle_ms: 0 for none, -1 while it is paused.
         capacity, in_flight: Entries that it may hold, and holds.
@@ -86,7 +87,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     @property
     def topics(self) -> tuple[str, ...]:
         """The worker topics that it serves."""
-        return tuple(part.topic for part in self.parts if part.topic)
+        return tuple(p.topic for p in self.parts if p.role == f"worker:{p.topic}")
 
     @property
     def in_flight(self) -> int:

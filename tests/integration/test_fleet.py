@@ -23,11 +23,14 @@ from hotmesh.errors import (
     PayloadTooLarge,
     SettingsInvalid,
 )
+from hotmesh.lifecycle import Host
 from hotmesh.mesh.fleet import QuorumMessage
-from hotmesh.quorum import Part, Profile, roll
+from hotmesh.quorum import Part, Profile, Served, join, roll
+from hotmesh.quorum.snapshot import take
 from hotmesh.quorum.throttle import throttles, write
 from hotmesh.release import RELEASE
-from hotmesh.store import Keys, leases
+from hotmesh.router import Delivery, Router, RouterSettings
+from hotmesh.store import Entry, Keys, leases
 from hotmesh.store.fleet import trim
 
 MeshFactory = Callable[..., Awaitable[HotMesh]]
@@ -470,6 +473,62 @@ async def test_roll_call_survives_the_loss_of_pub_sub(
         calling = asyncio.create_task(client.roll_call(timeout="5s"))
         await client._store.transport.execute("CLIENT", "KILL", "TYPE", "pubsub")
         assert len(await calling) == 1
+
+
+class Echo:
+    """A handler of a plain stream, as a router of another service would be."""
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+        self.router: Router | None = None
+
+    async def handle(self, batch: list[Delivery]) -> None:
+        assert self.router is not None
+        for delivery in batch:
+            self.seen.append(delivery.payload or b"")
+            store, group = self.router._store, self.router.group
+            await store.acknowledge(Entry(delivery.stream, group, (delivery.id,)))
+        self.router.done(d.key for d in batch)
+
+    async def bury(self, delivery: Delivery, reason: str) -> None:
+        raise AssertionError(reason)
+
+    def lost(self, keys: set[Any]) -> None: ...
+
+    async def finish(self) -> None: ...
+
+
+async def test_router_of_another_service_is_a_member_like_others(
+    mesh_factory: MeshFactory, app_id: str, redis_url: str
+) -> None:
+    client = await mesh_factory(engine=False)
+    stream, echo = f"{{{app_id}}}:orders", Echo()
+    async with await connect.open(redis_url, role="router") as connection:
+        settings = RouterSettings()
+        router = Router("router", connection, client._store, [stream], "billing", echo, settings)
+        echo.router = router
+        served = Served("router:orders", "orders", router, router.drain, is_named=True)
+        member = await join(connection, app_id, roles=("router:billing",), serves=lambda: [served])
+        await client.throttle(-1, topic="orders")
+        host = Host([[member], [router]])
+        await host.start()
+        try:
+            for number in range(3):
+                await client._store.transport.execute("XADD", stream, "*", "p", str(number))
+            paused = await part(client, "router:orders")
+            assert (paused.state, paused.lag, paused.streams) == ("paused", 3, (stream,))
+            assert paused.group == "billing" and echo.seen == []
+            flows = (await take(connection, client._store, ())).flows
+            assert [(f.topic, f.lag) for f in flows] == [("(engine)", 0), ("router:orders", 3)]
+
+            await client.throttle(0, topic="orders")
+            await eventually(lambda: echo.seen == [b"0", b"1", b"2"])
+            drained = await client.drain(member.profile.guid)
+            assert (drained.roles, drained.state) == (("router:billing",), "drained")
+            assert drained.parts[0].settled == 3
+        finally:
+            await host.stop()
+    assert await client.roll_call() == []
 
 
 # -- messages
