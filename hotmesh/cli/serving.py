@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from typing import TypeVar
 
 from hotmesh.cli.context import Context
 from hotmesh.connect import Connection
@@ -30,6 +31,8 @@ from hotmesh.quorum import Member
 from hotmesh.telemetry import provider
 
 log = get_logger("hotmesh.cli")
+
+T = TypeVar("T")
 
 THREAD_END_S = 0.1
 HARD = (EXIT_KILLED, EXIT_OVERDUE)
@@ -84,23 +87,24 @@ async def opening(
     cli: Context,
     stack: AsyncExitStack,
     signals: Signals,
-    join: Callable[[Connection], Awaitable[HotMesh]],
-) -> tuple[Connection, HotMesh] | None:
+    join: Callable[[Connection], Awaitable[T]],
+) -> tuple[Connection, T] | None:
     """Connect and join, once the server is there; None when a signal ends the wait.
 
     Args:
         stack: Closes the connection.
+        join: What to do with it; it leaves nothing behind when it fails.
 
     Raises:
         ServerUnavailable: It was not there for as long as the setting `wait` says.
     """
 
-    async def once() -> tuple[Connection, HotMesh]:
+    async def once() -> tuple[Connection, T]:
         async with AsyncExitStack() as trying:
             connection = await trying.enter_async_context(cli.connection())
-            mesh = await join(connection)
+            joined = await join(connection)
             await stack.enter_async_context(trying.pop_all())
-            return connection, mesh
+            return connection, joined
 
     wait_s = parse(cli.settings.connection.wait) / 1000
     return await until_available(once, wait_s=wait_s, stop=signals.first)
