@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hotmesh.mesh import (
         DeployResult,
         HotMesh,
+        JobFailure,
         JobMetadata,
         JobOutput,
         RetryPolicy,
@@ -55,6 +56,7 @@ _PUBLIC = {
     "hotmesh.mesh": (
         "DeployResult",
         "HotMesh",
+        "JobFailure",
         "JobMetadata",
         "JobOutput",
         "RetryPolicy",
@@ -73,6 +75,7 @@ __all__ = [
     "HotMeshError",
     "JobEnded",
     "JobError",
+    "JobFailure",
     "JobMetadata",
     "JobNotFound",
     "JobOutput",

@@ -85,6 +85,26 @@ class Work(Struct, array_like=True, frozen=True, tag="work1"):
 # -- the engine stream
 
 
+class Failure(Struct, array_like=True, frozen=True):
+    """A failed activity, or an interrupt, and what failed below it.
+
+    Attributes:
+        code, message: Of the error; the message is cut.
+        aid, dad: The activity and its dimension; "" for an interrupt of the job.
+        handled: Whether a transition with conditions took the error.
+        jid: The job, in the tree of its parent; "" for the job's own.
+        children: What failed in the job that the activity awaited.
+    """
+
+    code: int
+    message: str
+    aid: str = ""
+    dad: str = ""
+    handled: bool = False
+    jid: str = ""
+    children: tuple[Failure, ...] = ()
+
+
 class Reply(Struct, array_like=True, frozen=True, tag="reply1"):
     """An answer to an open activity: from a worker, a child job, or `add`.
 
@@ -93,6 +113,7 @@ class Reply(Struct, array_like=True, frozen=True, tag="reply1"):
         code: What transitions look at.
         rid: Tells one answer from a repeated delivery of the same.
         attempt: The attempt that gave it.
+        failures: What failed in the child job that gave it.
     """
 
     jid: str
@@ -105,12 +126,14 @@ class Reply(Struct, array_like=True, frozen=True, tag="reply1"):
     rid: str
     attempt: int = 0
     trace: str = ""
+    failures: tuple[Failure, ...] = ()
 
 
 class ChildStart(Struct, array_like=True, frozen=True, tag="child1"):
     """Start a job for an `await` activity.
 
-    `jid` is the child's id, already resolved; `answer` is False for fire-and-forget.
+    `jid` is the child's id, already resolved; `answer` is False for fire-and-forget. `origin` is
+    the parent's app and version, when it is another app's.
     """
 
     jid: str
@@ -123,6 +146,30 @@ class ChildStart(Struct, array_like=True, frozen=True, tag="child1"):
     trace: str = ""
     answer: bool = True
     nonce: int = 0
+    origin: tuple[str, str] | None = None
+
+
+class Visit(Struct, array_like=True, frozen=True, tag="visit1"):
+    """An activity of another app asks for a job in this one.
+
+    `jid` is the id that the job gets unless its trigger maps one. The version is the one that is
+    active here when it arrives.
+    """
+
+    jid: str
+    version: str
+    start: ChildStart
+
+
+class Begun(Struct, array_like=True, frozen=True, tag="begun1"):
+    """The job that was asked for in another app has begun: its id, for who may have to end it."""
+
+    jid: str
+    aid: str
+    dad: str
+    version: str
+    app: str
+    child: str
 
 
 class Redeliver(Struct, array_like=True, frozen=True, tag="again1"):
@@ -260,6 +307,11 @@ class Interrupt(Struct, array_like=True, frozen=True, tag="stop1"):
         descend: End its children and dependants too.
         sender: The activity that waits to hear of it, as (job, activity, dimension, version), or
             None.
+        after_ms: How long the job may still run; 0 for no longer.
+        rid: Tells one delayed order from another.
+        nonce: When the job began that is meant, 0 for whichever has the id.
+        parent: The job whose end this one's follows from: only its child is meant. "" for none.
+        tries: How often it has been looked for in vain: a child may not have begun yet.
     """
 
     jid: str
@@ -270,6 +322,11 @@ class Interrupt(Struct, array_like=True, frozen=True, tag="stop1"):
     expire_ms: int = 1000
     descend: bool = False
     sender: tuple[str, str, str, str] | None = None
+    after_ms: int = 0
+    rid: str = ""
+    nonce: int = 0
+    parent: str = ""
+    tries: int = 0
 
 
 class Adopt(Struct, array_like=True, frozen=True, tag="adopt1"):
@@ -288,9 +345,22 @@ class Discard(Struct, array_like=True, frozen=True, tag="discard1"):
     version: str = ""
 
 
+class Retire(Struct, array_like=True, frozen=True, tag="retire1"):
+    """A job that gave its result while branches went on has been kept for its time: end them.
+
+    `nonce` is when it began: an id may be used again.
+    """
+
+    jid: str
+    version: str
+    nonce: int
+
+
 EngineEntry = (
     Reply
     | ChildStart
+    | Visit
+    | Begun
     | Redeliver
     | Wake
     | Continue
@@ -302,6 +372,7 @@ EngineEntry = (
     | Interrupt
     | Adopt
     | Discard
+    | Retire
     | RunTimer
     | RunAgain
     | RunInput

@@ -85,6 +85,7 @@ class Engine(Struct, frozen=True, kw_only=True):
         backlog_max: Entries in a worker stream above which new jobs that would add to it are
             refused; 0 for no bound.
         deliveries_max: Deliveries of an entry before it goes to the dead letters.
+        versions_kept: Versions that were active before and whose plans are kept to go back to.
         allow_eviction: Accept a server that may evict keys. Jobs can vanish then.
     """
 
@@ -92,6 +93,7 @@ class Engine(Struct, frozen=True, kw_only=True):
     steps_max: int = 1_000
     backlog_max: int = 100_000
     deliveries_max: int = 10
+    versions_kept: int = 1
     allow_eviction: bool = False
 
     def __post_init__(self) -> None:
@@ -99,6 +101,7 @@ class Engine(Struct, frozen=True, kw_only=True):
         _between("engine.steps_max", self.steps_max, 1, 100_000)
         _between("engine.backlog_max", self.backlog_max, 0, 2**53)
         _between("engine.deliveries_max", self.deliveries_max, 1, 1_000)
+        _between("engine.versions_kept", self.versions_kept, 0, 1_000)
 
 
 class Worker(Struct, frozen=True, kw_only=True):

@@ -133,6 +133,7 @@ class Context:
                 engine_batch=engine_.batch,
                 deliveries_max=engine_.deliveries_max,
                 grace=worker.grace,
+                versions_kept=engine_.versions_kept,
                 allow_eviction=engine_.allow_eviction,
             ),
         )

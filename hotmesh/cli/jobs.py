@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from hotmesh.cli.output import Output, one_line
-from hotmesh.mesh import Timeline
+from hotmesh.mesh import JobFailure, Timeline
 
 COLUMNS = ("activity", "type", "dimension", "state", ">began", ">took", ">code", ">tries")
 
@@ -25,6 +26,16 @@ def iso(stamp: str) -> str:
     """A stamp of job metadata, `YYYYMMDDHHmmss.SSS` in UTC, in ISO 8601."""
     at = datetime.strptime(stamp, "%Y%m%d%H%M%S.%f").replace(tzinfo=UTC)
     return at.isoformat(timespec="milliseconds")
+
+
+def print_failures(output: Output, failures: Iterable[JobFailure], depth: int = 0) -> None:
+    """What failed, a line each, what failed below it under it."""
+    for failure in failures:
+        what = failure.activity + failure.dimension if failure.activity else "interrupt"
+        note = " (handled)" if failure.handled else ""
+        where = f"{what} of {failure.job_id}: code {failure.code}{note}"
+        output.line(f"{'  ' * depth}- {where}: {one_line(failure.message)}")
+        print_failures(output, failure.children, depth + 1)
 
 
 def print_timeline(output: Output, timeline: Timeline) -> None:

@@ -32,14 +32,11 @@ from hotmesh.mapping import compile_maps, compile_value, next_match_ms, referenc
 from hotmesh.model import App, Graph, Loaded, check, load, retry_rules, validates
 from hotmesh.model.activities import Activity
 
-FEATURES = ("join", "each")
-"""Parts of the language beyond the base that this release can run; see `model.check.LATER`."""
-
 CONCURRENCY = 100
 """Items of `each` at a time, unless the model says otherwise."""
 
 _OPTIONS = {
-    "await": ("await_",),
+    "await": ("await_", "app"),
     "signal": (
         "subtype",
         "signal",
@@ -50,7 +47,7 @@ _OPTIONS = {
         "key_value",
         "scrub",
     ),
-    "interrupt": ("target", "reason", "throw", "descend", "code", "expire"),
+    "interrupt": ("target", "reason", "throw", "descend", "code", "expire", "after"),
 }
 """Fields of one type alone, kept by their name in the model."""
 
@@ -75,7 +72,7 @@ def compile_model(
         ModelInvalid: With every fault that was found.
     """
     model = load(source)
-    findings = [*check(model, PipeCheck(), features=FEATURES), *_cron_faults(model)]
+    findings = [*check(model, PipeCheck()), *_cron_faults(model)]
     if app_id is not None and model.app.id != app_id:
         file, line, column = model.where("id")
         message = f"the model is of app {model.app.id!r}, and this is app {app_id!r}"
@@ -166,6 +163,7 @@ def _graph(app: App, graph: Graph, reads: _Reads) -> GraphPlan:
         graph.publishes or "",
         _expire(graph.expire),
         graph.cron or "",
+        graph.persistent,
     )
 
 
@@ -225,6 +223,8 @@ def _activity(app: App, graph: Graph, name: str, activity: Activity, reads: _Rea
         sleep=getattr(activity, "sleep", None),
         stats=_stats(activity),
         emit=getattr(activity, "emit", None),
+        persist=getattr(activity, "persist", None),
+        threshold=getattr(activity, "status_threshold", None),
         telemetry=activity.telemetry,
         ancestor=getattr(activity, "ancestor", ""),
         each=getattr(activity, "each", None),
@@ -287,8 +287,9 @@ def _reads(app: App) -> _Reads:
                     for reference in references(_plain(transition.conditions)):
                         reads.add(name, reference, own=own)
         trigger = next((n for n, a in graph.activities.items() if _type(a) == "trigger"), "")
-        for reference in references(graph.expire) if graph.expire is not None else ():
-            reads.add(trigger, _as_output(reference), own=True)
+        for rule in (graph.expire, graph.persistent):
+            for reference in references(rule) if rule is not None else ():
+                reads.add(trigger, _as_output(reference), own=True)
         for rules in graph.hooks.values():
             for rule in rules[:1]:
                 for reference in references(rule.match.expected):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from hotmesh.compiler.plan import ActivityPlan, EdgePlan, GraphPlan, Plan, RulePlan
 from hotmesh.compiler.schema import Validator, validator
@@ -85,6 +85,29 @@ class Node:
         indices = dad.split(",")[1 : shared + 1]
         return "".join(f",{i}" for i in indices) + ",0" * (other.depth + 1 - shared)
 
+    @cached_property
+    def joins(self) -> tuple[Node, ...]:
+        """The joins on the way from the trigger to here, the last one first."""
+        activities = self.graph.activities
+        return tuple(self.program.node(a) for a in reversed(self.chain) if activities[a].join)
+
+    @cached_property
+    def fork(self) -> Node:
+        """Of a join: the last activity that all its parents have before them."""
+        return self.program.node(self.plan.parent)
+
+    @cached_property
+    def above(self) -> frozenset[str]:
+        """Every activity on some way from the trigger to here."""
+        found: set[str] = set()
+        todo = [self.id]
+        while todo:
+            plan = self.graph.activities[todo.pop()]
+            parents = plan.parents or ((plan.parent,) if plan.parent else ())
+            todo += [p for p in parents if p not in found]
+            found.update(parents)
+        return frozenset(found)
+
     # -- rules
 
     @cached_property
@@ -115,6 +138,15 @@ class Node:
     @cached_property
     def emit(self) -> Rule | None:
         return None if self.plan.emit is None else self._value(self.plan.emit, "emit")
+
+    @cached_property
+    def persist(self) -> Rule | None:
+        return None if self.plan.persist is None else self._value(self.plan.persist, "persist")
+
+    @cached_property
+    def threshold(self) -> Rule | None:
+        rule = self.plan.threshold
+        return None if rule is None else self._value(rule, "statusThreshold")
 
     @cached_property
     def telemetry(self) -> Rule | None:
@@ -204,6 +236,8 @@ class Node:
             plan.job,
             plan.sleep,
             plan.emit,
+            plan.persist,
+            plan.threshold,
             hook,
         ]
         rules += [plan.telemetry, plan.options, *(e.conditions for e in plan.edges)]
@@ -241,6 +275,8 @@ class Node:
             self.plan.output,
             self.plan.job,
             self.plan.emit,
+            self.plan.persist,
+            self.plan.threshold,
             self.plan.telemetry,
             self.plan.options,
         )
@@ -278,7 +314,7 @@ class Program:
         self._graph_of = {aid: g for g in plan.graphs.values() for aid in g.activities}
         self._nodes: dict[str, Node] = {}
         self._loads: dict[str, tuple[tuple[str, Node], ...] | None] = {}
-        self._expire: dict[str, Rule] = {}
+        self._graph_rules: dict[tuple[str, str], Rule] = {}
         self._rules: dict[str, HookRule] = {}
 
     def node(self, aid: str) -> Node:
@@ -301,17 +337,18 @@ class Program:
         """Topics of this version that look like `topic`."""
         return difflib.get_close_matches(topic, self.plan.graphs, n=2)
 
-    def expire_rule(self, graph: GraphPlan) -> Rule:
-        """The `expire` of a graph, for one that is a rule."""
-        rule = self._expire.get(graph.subscribes)
+    def graph_rule(self, graph: GraphPlan, name: Literal["expire", "persistent"]) -> Rule:
+        """A property of a graph that may be a rule."""
+        key = (graph.subscribes, name)
+        rule = self._graph_rules.get(key)
         if rule is None:
-            path = f"graphs.{graph.subscribes}.expire"
-            rule = self._expire[graph.subscribes] = compile_value(graph.expire, path=path)
+            path = f"graphs.{graph.subscribes}.{name}"
+            rule = self._graph_rules[key] = compile_value(getattr(graph, name), path=path)
         return rule
 
-    def expire_reads(self, graph: GraphPlan) -> tuple[Node, ...]:
-        """The activities that the `expire` of a graph reads, its trigger apart."""
-        names = dict.fromkeys(r[0] for r in references(graph.expire))
+    def graph_reads(self, graph: GraphPlan) -> tuple[Node, ...]:
+        """The activities that the rules of a graph itself read, its trigger apart."""
+        names = dict.fromkeys(r[0] for r in _graph_references(graph))
         return tuple(self.node(n) for n in names if n in graph.activities and n != graph.trigger)
 
     def rule(self, topic: str) -> HookRule | None:
@@ -339,13 +376,15 @@ class Program:
     def _closure(self, start: Node) -> tuple[tuple[str, Node], ...] | None:
         found: dict[tuple[str, Node], None] = {}
         trigger = self.node(start.graph.trigger)
-        for ref in references(start.graph.expire) if start.graph.expire is not None else ():
+        for ref in _graph_references(start.graph):
             self._add_read(found, trigger, start, ref)
         seen, todo = {start.id}, [start]
         while todo:
             node = todo.pop()
             if node.type == "interrupt":
                 return None  # it may end this job, with what other branches wait for
+            if node is not start and node.plan.threshold is not None:
+                return None  # so may this one
             for ref in node.reads:
                 self._add_read(found, node, start, ref)
             if node is not start and waits(node.plan):
@@ -383,6 +422,11 @@ def waits(plan: ActivityPlan) -> bool:
     if plan.type in ("worker", "await"):
         return True
     return plan.type == "hook" and (plan.hook is not None or plan.sleep is not None)
+
+
+def _graph_references(graph: GraphPlan) -> list[tuple[str, ...]]:
+    rules = (graph.expire, graph.persistent)
+    return [r for rule in rules if rule is not None for r in references(rule)]
 
 
 def link(plan: Plan) -> Program:

@@ -61,6 +61,8 @@ class ActivityPlan(Struct, frozen=True, omit_defaults=True):
         each: A list: one call per item, `concurrency` at a time.
         keep: The first segments of `output.data` that some rule reads, () for none, None for all.
         keep_hook: The same of `hook.data`.
+        persist: Whether the job has given its result once this one has ended.
+        threshold: Enter only while more than so many activities are open.
         options: Rules of one type alone (a signal's payload, an interrupt's target …) by their
             name in the model.
     """
@@ -91,10 +93,14 @@ class ActivityPlan(Struct, frozen=True, omit_defaults=True):
     input_schema: Any = None
     output_schema: Any = None
     options: dict[str, Any] = {}
+    persist: Any = None
+    threshold: Any = None
 
 
 class GraphPlan(Struct, frozen=True, omit_defaults=True):
-    """One graph: its trigger's id, its activities, and how long a finished job is kept."""
+    """One graph: its trigger's id, its activities, how long a finished job is kept, and whether
+    one that has given its result is kept until its last branch has ended.
+    """
 
     subscribes: str
     trigger: str
@@ -102,6 +108,7 @@ class GraphPlan(Struct, frozen=True, omit_defaults=True):
     publishes: str = ""
     expire: Any = None
     cron: str = ""
+    persistent: Any = None
 
 
 class RulePlan(Struct, frozen=True, omit_defaults=True):
@@ -130,6 +137,15 @@ class Plan(Struct, frozen=True, omit_defaults=True):
     settings: dict[str, Any] = {}
     digest: str = ""
     format: int = 1
+
+    @property
+    def goes_abroad(self) -> bool:
+        """Whether some activity starts jobs in another app."""
+        return any(
+            activity.options.get("app") is not None
+            for graph in self.graphs.values()
+            for activity in graph.activities.values()
+        )
 
     @property
     def worker_topics(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The pure core: state + event → Outcome."""
 
+from hotmesh.core.abroad import admit
 from hotmesh.core.effects import (
     Append,
     Count,
@@ -18,11 +19,11 @@ from hotmesh.core.effects import (
     fold,
 )
 from hotmesh.core.events import Event, Start
+from hotmesh.core.identity import job_id_of
 from hotmesh.core.lineage import SpanRef
 from hotmesh.core.outcome import Note, Outcome
-from hotmesh.core.start import job_id_of
 from hotmesh.core.state import Job, Meta, decode_job, decode_record
-from hotmesh.core.step import advance, answer_interrupt, begin, orphan, refuse, scrub
+from hotmesh.core.step import advance, begin, missed, orphan, refuse, scrub
 from hotmesh.core.turn import Limits
 
 __all__ = [
@@ -48,13 +49,14 @@ __all__ = [
     "TimerDrop",
     "TimerSet",
     "Unhear",
+    "admit",
     "advance",
-    "answer_interrupt",
     "begin",
     "decode_job",
     "decode_record",
     "fold",
     "job_id_of",
+    "missed",
     "orphan",
     "refuse",
     "scrub",

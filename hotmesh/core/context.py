@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from hotmesh.compiler import Node
-from hotmesh.core.state import DONE, Job, Leg
+from hotmesh.core.state import DONE, Job, Leg, split_leg
 from hotmesh.mapping import UNDEFINED
 
 _MISSING: dict[str, Any] = {}
@@ -50,7 +50,9 @@ def build(
     }
     context: dict[str, Any] = {"data": job.data, "metadata": _MISSING}
     for other in (*node.others, *also) if also is not None else node.others:
-        address = node.address(dad, other)
+        address = locate(job, node, dad, other)
+        if address is None:
+            continue
         context[other.id] = _entry(job, other, address, with_metadata=node.reads_metadata)
     if node.reads_metadata:
         context["metadata"] = job_metadata(job)
@@ -66,13 +68,36 @@ def build(
     return context
 
 
+def locate(job: Job, node: Node, dad: str, other: Node) -> str | None:
+    """Where `other` keeps the data that `node` sees at dimension `dad`.
+
+    Behind a join that is the turn of each arm that led into it. None: it had given nothing when
+    the join went on.
+    """
+    if other.id in node.chain or not any(other.id in join.above for join in node.joins):
+        return node.address(dad, other)
+    for join in node.joins:
+        leg = job.legs.get(join.id + base_of(node.address(dad, join)))
+        came = [split_leg(c) for c in reversed(leg.came)] if leg is not None else []
+        for name, there in came:
+            if name == other.id:
+                return there
+        for name, there in came:
+            parent = node.program.node(name)
+            found = locate(job, parent, there, other) if other.id in parent.above else None
+            if found is not None:
+                return found
+    return None
+
+
 def _entry(job: Job, node: Node, address: str, *, with_metadata: bool) -> dict[str, Any]:
     name = node.id + address
     output: dict[str, Any] = {"data": job.outputs.get(name, UNDEFINED)}
     hook: dict[str, Any] = {"data": job.hooks.get(name, UNDEFINED)}
     if with_metadata:
         leg = job.legs.get(name) or job.legs.get(node.id + base_of(address))
-        output["metadata"] = hook["metadata"] = _leg_metadata(node, address, leg)
+        if leg is not None:  # of what has not run there is nothing
+            output["metadata"] = hook["metadata"] = _leg_metadata(node, address, leg)
     return {"output": output, "hook": hook}
 
 

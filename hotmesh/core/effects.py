@@ -32,12 +32,16 @@ class Append(Struct, frozen=True, tag="append"):
 
     Attributes:
         stream: The engine's own stream, a worker topic's, or the outbox to another partition.
-        name: The topic of a worker stream, the partition's number for the outbox, else "".
+        name: The topic of a worker stream, else ""; for the outbox the partition's number, or
+            another app's id after an `@`.
+        rid: A repeated append with the same id does nothing; "" where the job's revision sees to
+            it.
     """
 
     stream: StreamKind
     name: str
     payload: bytes
+    rid: str = ""
 
 
 class TimerSet(Struct, frozen=True, tag="timer"):
@@ -165,7 +169,7 @@ class Stored:
     published: list[tuple[str, str, bytes]] = field(default_factory=list)
     expires_at_ms: int | None = None
     waiters: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
-    early: dict[tuple[str, str], list[tuple[bytes, bool]]] = field(default_factory=dict)
+    early: dict[tuple[str, str], list[tuple[bytes, bool, int]]] = field(default_factory=dict)
     receipts: set[str] = field(default_factory=set)
     woken: list[tuple[bytes, bytes]] = field(default_factory=list)
     sums: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -181,7 +185,10 @@ def fold(stored: Stored, effect: Effect, now_ms: int) -> None:
         case FieldsDrop(names=names):
             for name in names:
                 stored.fields.pop(name, None)
-        case Append(stream=stream, name=name, payload=payload):
+        case Append(stream=stream, name=name, payload=payload, rid=rid):
+            if rid in stored.receipts:
+                return
+            stored.receipts.update({rid} if rid else ())
             stored.streams.setdefault((stream, name), []).append(payload)
         case TimerSet(entry=entry, after_ms=after_ms):
             stored.timers[entry] = now_ms + after_ms
@@ -194,34 +201,36 @@ def fold(stored: Stored, effect: Effect, now_ms: int) -> None:
         case Delete():
             stored.fields.clear()
         case Hear():
-            _hear(stored, effect)
+            _hear(stored, effect, now_ms)
         case Unhear(topic=topic, key=key, waiter=waiter):
             waiting = stored.waiters.get((topic, key), [])
             if waiter in waiting:
                 waiting.remove(waiter)
         case Tell():
-            _tell(stored, effect)
+            _tell(stored, effect, now_ms)
         case Count():
             _count(stored, effect)
         case _:
             assert_never(effect)
 
 
-def _hear(stored: Stored, effect: Hear) -> None:
+def _hear(stored: Stored, effect: Hear, now_ms: int) -> None:
     where = (effect.topic, effect.key)
     if effect.rid and effect.rid in stored.receipts:
         return
     stored.receipts.update({effect.rid} if effect.rid else ())
     early = stored.early.get(where, [])
     while early:
-        signal, closes = early.pop(0)
+        signal, closes, until_ms = early.pop(0)
+        if until_ms < now_ms:
+            continue
         stored.woken.append((effect.waiter, signal))
         if closes:
             return
     stored.waiters.setdefault(where, []).append(effect.waiter)
 
 
-def _tell(stored: Stored, effect: Tell) -> None:
+def _tell(stored: Stored, effect: Tell, now_ms: int) -> None:
     if effect.rid in stored.receipts:
         return
     stored.receipts.add(effect.rid)
@@ -231,7 +240,10 @@ def _tell(stored: Stored, effect: Tell) -> None:
         if effect.closes:
             del waiting[0]
     elif effect.pending_ms:
-        stored.early.setdefault(where, []).append((effect.signal, effect.closes))
+        early = stored.early.setdefault(where, [])
+        while early and early[0][2] < now_ms:
+            early.pop(0)
+        early.append((effect.signal, effect.closes, now_ms + effect.pending_ms))
 
 
 def _count(stored: Stored, effect: Count) -> None:

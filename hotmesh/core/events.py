@@ -11,12 +11,14 @@ from msgspec import Raw, Struct
 
 from hotmesh.messages import (
     Adopt,
+    Begun,
     ChildStart,
     Continue,
     Discard,
     Interrupt,
     Redeliver,
     Reply,
+    Retire,
     Wake,
     Woken,
 )
@@ -43,7 +45,17 @@ class Start(Struct, frozen=True, kw_only=True):
 
 
 Event: TypeAlias = (
-    Reply | ChildStart | Redeliver | Wake | Continue | Woken | Interrupt | Adopt | Discard
+    Reply
+    | ChildStart
+    | Begun
+    | Redeliver
+    | Wake
+    | Continue
+    | Woken
+    | Interrupt
+    | Adopt
+    | Discard
+    | Retire
 )
 """What an existing job may meet; the start of a child that does not exist yet is turned into a
 `Start` first.

@@ -8,6 +8,7 @@ from msgspec import Raw
 
 from hotmesh.compiler import Node
 from hotmesh.core.turn import Turn
+from hotmesh.durations import parse
 from hotmesh.errors import MappingError
 from hotmesh.ids import check_topic
 from hotmesh.mapping import plain
@@ -46,3 +47,19 @@ def encoded_input(turn: Turn, node: Node, data: Any) -> tuple[Any, Raw]:
         node.check_input(data, f"the input of activity {node.id!r}")
     what = f"the input of activity {node.id!r}"
     return data, encode(data, what=what, bytes_max=turn.limits.payload_bytes_max)
+
+
+def duration_ms(value: Any, what: str) -> int:
+    """What a rule gave as a time, in milliseconds; 0 for what is no positive time.
+
+    Raises:
+        MappingError: It is text that is no duration, or out of range.
+    """
+    try:
+        if isinstance(value, str):
+            return parse(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+            return parse(value)
+    except ValueError as exc:
+        raise MappingError(f"{what}: {exc}") from exc
+    return 0

@@ -79,7 +79,7 @@ def answer(turn: Turn, node: Node, base: str, leg: Leg, reply: Reply, send: Send
         error = {**legs.error_of(data, reply.code), "index": index}
         _forget(turn, node, base, leg)
         waits.end(turn, node, base, leg)
-        legs.fail(turn, node, base, leg, error, reply.code)
+        legs.fail(turn, node, base, leg, error, reply.code, below=reply.failures)
         return
     if leg.left == 1:
         results = _collect(turn, node, base, leg, index, data)

@@ -95,8 +95,12 @@ def telling(topic: str, key: str, signal: Signal, pending_ms: int) -> Tell:
     return Tell(topic, key, encode_entry(signal), closes, signal.rid, pending_ms)
 
 
-def bounce(event: Woken, limits: Limits, here: str) -> Outcome:
-    """A signal met a waiter that waits no more: send it again, so that it is not lost."""
+def bounce(event: Woken, limits: Limits, here: str, program: Program | None = None) -> Outcome:
+    """A signal met a waiter that waits no more: send it again, so that it is not lost. It may wait
+    anew for as long as the program's rule says.
+    """
+    rule = program.rule(event.topic) if program is not None else None
+    pending_ms = (rule.pending_ms if rule is not None else 0) or PENDING_MS
     assert event.signal is not None
     rid = f"{event.signal.rid}'"
     signal = Signal(
@@ -107,9 +111,9 @@ def bounce(event: Woken, limits: Limits, here: str) -> Outcome:
     there = partition_of(target, limits.partitions)
     if there == partition_of(here, limits.partitions):
         unhear = Unhear(event.topic, event.key, registered(gone, limits))
-        return Outcome([unhear, telling(event.topic, event.key, signal, PENDING_MS)])
+        return Outcome([unhear, telling(event.topic, event.key, signal, pending_ms)])
     leave = Listen(target, event.version, gone, leave=True)
-    send = Send(target, event.version, event.topic, event.key, signal, PENDING_MS)
+    send = Send(target, event.version, event.topic, event.key, signal, pending_ms)
     orders = (encode_entry(leave), encode_entry(send))
     return Outcome([Append("outbox", str(there), order) for order in orders])
 

@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hotmesh.compiler import GraphPlan, Node, Program
-from hotmesh.core import stats
+from hotmesh.core import abroad, stats
 from hotmesh.core.context import build
 from hotmesh.core.events import Start
-from hotmesh.core.legs import OK, choose, emit, follow
+from hotmesh.core.identity import job_key_of
+from hotmesh.core.legs import OK, choose, follow, telling
 from hotmesh.core.state import OPEN, Job, Leg, Meta
 from hotmesh.core.turn import Turn, close
-from hotmesh.errors import MappingError
-from hotmesh.ids import check_job_id
-from hotmesh.mapping import UNDEFINED, Env, plain, text_of
+from hotmesh.mapping import Env, plain
 from hotmesh.messages import Adopt
 
 DAD = ",0"
-
-
-def job_id_of(program: Program, topic: str, data: Any, env: Env) -> str | None:
-    """The id that the trigger's `stats.id` gives a job with this payload; None when the model
-    leaves it open.
-
-    Raises:
-        MappingError, NameInvalid: The rule fails, or gives nothing that can be an id.
-    """
-    graph = program.graph(topic)
-    node = program.node(graph.trigger) if graph is not None else None
-    if node is None or node.job_id is None:
-        return None
-    value = node.job_id(_payload_context(node, data), env)
-    if value is UNDEFINED or value is None:
-        raise MappingError(
-            f"stats.id of trigger {node.id!r} resolved to nothing for this payload; send "
-            "the field that it names"
-        )
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = text_of(value)
-    return check_job_id(value)
-
-
-def job_key_of(node: Node, data: Any, env: Env) -> str:
-    """The key that a trigger's `stats.key` gives a payload, "" for none."""
-    if node.job_key is None:
-        return ""
-    value = node.job_key(_payload_context(node, data), env)
-    return "" if value is UNDEFINED or value is None else text_of(value)
 
 
 def create(program: Program, graph: GraphPlan, start: Start, env: Env) -> Job:
@@ -69,6 +36,7 @@ def create(program: Program, graph: GraphPlan, start: Start, env: Env) -> Job:
         parent.parent_dad if parent else "",
         parent.answer if parent else True,
         parent.nonce if parent else 0,
+        parent.origin if parent else None,
     )
     return Job(start.jid, meta)
 
@@ -93,13 +61,8 @@ def enter(turn: Turn, node: Node, start: Start) -> None:
         turn.append_to_job(parent, Adopt(parent, turn.job.jid))
     stats.count(turn, node, context)
     following, _ = choose(turn, node, context, OK)
-    emits = emit(turn, node, context)
+    tells = telling(turn, node, context)
+    if start.parent is not None and start.parent.origin is not None:
+        abroad.say_begun(turn, start.parent)
     close(leg, turn.env.now_ms)
-    follow(turn, node, DAD, DAD, leg, following, open_units=0, emits=emits)
-
-
-def _payload_context(node: Node, data: Any) -> dict[str, Any]:
-    me = {"input": {"data": data}, "output": {"data": data}}
-    context: dict[str, Any] = {"data": {}, "metadata": {}, node.id: me, "$self": me}
-    context["$job"] = dict(context)
-    return context
+    follow(turn, node, DAD, DAD, leg, following, open_units=0, tells=tells)

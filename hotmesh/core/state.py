@@ -1,12 +1,16 @@
 """The job as loaded: fields of its hash ⇄ Python.
 
 Field names of a job hash (the only place that knows them):
-    r   revision, +1 with every transition      :   status: open activities, 0 done, negative
-    interrupted m   `Meta`, written once                    d   job data      e   job error      u
-     ms of the last change q   request id of a start that may be repeated
-    w   joins that wait for parents      x   ms after its end that the record is kept, as its
-    parent's end said <activity><dimension>      its `Leg`        …/o its output data       …/h its
-hook data An activity id holds no comma and no slash, so a name can be split again.
+    r   revision, +1 with every transition
+    :   status: open activities, 0 done, negative interrupted
+    m   `Meta`, written once        d   job data        e   job error
+    u   ms of the last change       z   `Extras`, of the few jobs that have some
+    q   request id of a start that may be repeated
+    p   the result of a job that was complete before its last branch ended
+    <activity><dimension>   its `Leg`; beside it
+        …/o   output data     …/h   hook data     …/p   parents that came to a join
+        …/r   an item's result     …/i   an item's input     …/k   an item's child
+An activity id holds no comma and no slash, so a name can be split again.
 """
 
 from __future__ import annotations
@@ -17,8 +21,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from hotmesh.messages import Failure
+
 REV, STATUS, META, DATA, ERROR, UPDATED, REQUEST = "r", ":", "m", "d", "e", "u", "q"
-DEPENDANTS, JOINS, DISCARD = "c", "w", "x"
+EXTRAS, RESULT = "z", "p"
 
 OPEN, DONE, JOINING, JOINED = 1, 2, 3, 4
 
@@ -41,6 +47,7 @@ class Meta(Struct, array_like=True, frozen=True):
         expire_ms: Overrides the graph's `expire`; -1 when it does not.
         answer: Whether the parent waits for the result.
         nonce: Which run of the parent started this job: an id may be used again.
+        origin: The parent's app and version, when it is another app's.
     """
 
     app: str
@@ -58,6 +65,7 @@ class Meta(Struct, array_like=True, frozen=True):
     parent_dad: str = ""
     answer: bool = True
     nonce: int = 0
+    origin: tuple[str, str] | None = None
 
 
 class Leg(Struct, array_like=True):
@@ -71,11 +79,13 @@ class Leg(Struct, array_like=True):
         code: Of the last answer, 0 before one.
         attempt: Of the last answer.
         error: Of a failed leg, or None.
-        seen: Ids of the answers that were applied while the leg stayed open; of a join, the
-            parents that came.
+        seen: Ids of the answers that were applied while the leg stayed open.
         turn: Which wait this is: a cycle may come back to a hook that waits.
-        key: What a waiting hook registered its signal under, or the child that an await waits for;
-            "" for neither.
+        key: What a waiting hook registered its signal under, or the child that an await waits for
+            (see `core/abroad.py` for one in another app); "" for neither.
+        came: Of a join, what its rules see of what lies between it and its fork, each with its
+            dimension: the parents that led into it, last.
+        given: The mapped output of a hook that waits.
     """
 
     state: int
@@ -90,6 +100,32 @@ class Leg(Struct, array_like=True):
     key: str = ""
     items: int = 0
     left: int = 0
+    came: list[str] = []
+    given: Any = None
+
+
+class Extras(Struct, array_like=True, frozen=True):
+    """What few jobs have: one field, so that the others pay for none of it.
+
+    Attributes:
+        dependants: Jobs that end with this one.
+        joining: Joins that wait for parents.
+        discard_ms: How long the record is kept after its end, as its parent's end said; 0 for as
+            the model says.
+        alarms: Timers of the job as a whole: entries that end it when they are due.
+        failures: What failed, the newest last.
+        completed: Whether the job has given its result while branches go on.
+    """
+
+    dependants: tuple[str, ...] = ()
+    joining: tuple[str, ...] = ()
+    discard_ms: int = 0
+    alarms: tuple[bytes, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    completed: bool = False
+
+
+NO_EXTRAS = Extras()
 
 
 class StateMissing(Exception):
@@ -104,19 +140,19 @@ class Job:
     """
 
     __slots__ = (
+        "arrived",
         "children",
         "data",
-        "dependants",
-        "discard_ms",
         "error",
         "exists",
+        "extras",
         "hooks",
         "inputs",
         "jid",
-        "joining",
         "legs",
         "meta",
         "outputs",
+        "result",
         "results",
         "rev",
         "status",
@@ -128,23 +164,24 @@ class Job:
         self.rev, self.status, self.exists, self.updated_ms = 0, 0, False, meta.created_ms
         self.data: dict[str, Any] = {}
         self.error: dict[str, Any] | None = None
-        self.dependants: list[str] = []
+        self.extras = NO_EXTRAS
+        self.result: tuple[dict[str, Any], dict[str, Any] | None] | None = None
         self.legs: dict[str, Leg] = {}
         self.outputs: dict[str, Any] = {}
         self.hooks: dict[str, Any] = {}
         self.results: dict[str, Any] = {}  # of items of `each`, until all are there
         self.inputs: dict[str, bytes] = {}  # of items that wait for their turn
-        self.joining: list[str] = []
         self.children: dict[str, str] = {}  # of items of an await with `each`
-        self.discard_ms = 0
+        self.arrived: dict[str, list[str]] = {}  # parents that came to a join
 
 
 encode_value = msgspec.msgpack.Encoder().encode
 decode_value = msgspec.msgpack.Decoder().decode
 _decode_meta = msgspec.msgpack.Decoder(Meta).decode
 _decode_leg = msgspec.msgpack.Decoder(Leg).decode
+_decode_extras = msgspec.msgpack.Decoder(Extras).decode
 
-HEAD = (REV, STATUS, META, DATA, ERROR, UPDATED, DEPENDANTS, JOINS, DISCARD)
+HEAD = (REV, STATUS, META, DATA, ERROR, UPDATED, EXTRAS)
 """Fields that every load asks for."""
 
 
@@ -157,7 +194,7 @@ def decode_job(
         head: The fields of HEAD, in its order; what follows them is not looked at.
         fields: Others by name; None for one that is not there.
     """
-    rev, status, meta, data, error, updated, dependants, joins, discard = head[: len(HEAD)]
+    rev, status, meta, data, error, updated, extras = head[: len(HEAD)]
     if meta is None or rev is None or status is None:
         return None
     job = Job(jid, _decode_meta(meta))
@@ -168,12 +205,8 @@ def decode_job(
         job.updated_ms = int(updated)
     if error is not None:
         job.error = decode_value(error)
-    if dependants is not None:
-        job.dependants = decode_value(dependants)
-    if joins is not None:
-        job.joining = decode_value(joins)
-    if discard is not None:
-        job.discard_ms = int(discard)
+    if extras is not None:
+        job.extras = _decode_extras(extras)
     for name, value in fields:
         if value is not None:
             _put(job, name, value)
@@ -189,6 +222,8 @@ def _put(job: Job, name: str, value: bytes) -> None:
     if name[-2:-1] != "/":
         if "," in name:
             job.legs[name] = _decode_leg(value)
+        elif name == RESULT:
+            job.result = decode_value(value)
         return
     owner, kind = name[:-2], name[-1]
     if kind == "o":
@@ -201,6 +236,8 @@ def _put(job: Job, name: str, value: bytes) -> None:
         job.inputs[owner] = value
     elif kind == "k":
         job.children[owner] = value.decode()
+    elif kind == "p":
+        job.arrived[owner] = decode_value(value)
 
 
 def split_leg(name: str) -> tuple[str, str]:

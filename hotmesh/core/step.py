@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
+import msgspec
 from msgspec import Raw
 
 from hotmesh.compiler import Node, Program
-from hotmesh.core import ending, items, joins, legs, signals, start, waits
+from hotmesh.core import abroad, ending, items, joins, legs, signals, start, waits
 from hotmesh.core.activities import ENTER, SEND
-from hotmesh.core.context import base_of, generation_of
-from hotmesh.core.effects import Append, Delete, Expire
+from hotmesh.core.context import base_of, build, generation_of
+from hotmesh.core.effects import Append, Delete, Expire, TimerDrop, TimerSet
 from hotmesh.core.events import Event, Start
 from hotmesh.core.outcome import Outcome
 from hotmesh.core.state import (
@@ -30,21 +31,29 @@ from hotmesh.core.state import (
     split_leg,
 )
 from hotmesh.core.turn import Limits, Turn
-from hotmesh.errors import DuplicateJob, HotMeshError, TopicNotFound
+from hotmesh.errors import DuplicateJob, HotMeshError, MappingError, TopicNotFound
 from hotmesh.ids import derive, partition_of
 from hotmesh.mapping import Env
 from hotmesh.messages import (
     Adopt,
+    Begun,
     ChildStart,
     Continue,
     Discard,
     Interrupt,
     Redeliver,
     Reply,
+    Retire,
     Wake,
     Woken,
     encode_entry,
 )
+
+AGAIN_MS = (1_000, 10_000, 60_000)
+"""After what times a child is looked for that was not there to be interrupted.
+
+Together they are longer than an entry stays with an engine that has died.
+"""
 
 ORPHAN_MS = 1_000
 """How long a finished job is kept whose parent was over before it began."""
@@ -104,12 +113,7 @@ def _take(turn: Turn, event: Event) -> None:
         case Woken():
             _woken(turn, event)
         case Interrupt():
-            running = turn.job.status > 0
-            if running:
-                ending.interrupt(turn, event)
-            else:
-                turn.note("entry.late")
-            turn.effects += answer_interrupt(event, turn.limits, running=running).effects
+            _interrupt(turn, event)
         case Adopt():
             if turn.job.status > 0:
                 turn.adopt(event.child)
@@ -122,6 +126,11 @@ def _take(turn: Turn, event: Event) -> None:
                 turn.effects.append(Expire(event.after_ms))
         case ChildStart():
             _child_exists(turn, event)
+        case Begun():
+            abroad.begun(turn, event)
+        case Retire():
+            if turn.job.status > 0:
+                ending.retire(turn, event)
         case _:
             assert_never(event)
 
@@ -136,16 +145,20 @@ def scrub(program: Program, job: Job, env: Env, limits: Limits) -> Outcome:
         if leg.state == OPEN and job.status > 0:
             aid, base = split_leg(name)
             waits.end(turn, program.node(aid), base, leg)
+    turn.effects += [TimerDrop(alarm) for alarm in job.extras.alarms]
     return Outcome([*turn.effects, Delete()])
 
 
 def refuse(start: ChildStart, exc: HotMeshError, limits: Limits) -> Outcome:
     """What a child that can't begin gives: an error for the activity that awaits it."""
+    refusal = _refusal(start, str(exc), exc.code)
+    if start.origin is not None:
+        return Outcome([abroad.sent(start.origin[0], refusal)])
     if not start.answer:
         return Outcome()
     there = partition_of(start.parent_jid, limits.partitions)
     here = partition_of(start.jid, limits.partitions)
-    payload = encode_entry(_refusal(start, str(exc), exc.code))
+    payload = encode_entry(refusal)
     where = ("engine", "") if there == here else ("outbox", str(there))
     return Outcome([Append(*where, payload)])  # type: ignore[arg-type]  # both are literals
 
@@ -155,13 +168,24 @@ def answer_interrupt(order: Interrupt, limits: Limits, *, running: bool) -> Outc
     if order.sender is None:
         return Outcome()
     jid, aid, dad, version = order.sender
-    data = Raw(encode_value({"interrupted": running}))
+    said = {"interrupted": False, "scheduled": running} if order.after_ms else None
+    data = Raw(encode_value(said or {"interrupted": running}))
     rid = derive(order.jid, *order.sender)
     payload = encode_entry(Reply(jid, aid, dad, version, "success", 200, data, rid))
     there = partition_of(jid, limits.partitions)
     if there == partition_of(order.jid, limits.partitions):
         return Outcome([Append("engine", "", payload)])
     return Outcome([Append("outbox", str(there), payload)])
+
+
+def missed(order: Interrupt, limits: Limits) -> Outcome:
+    """There is no job to interrupt. Who waits to hear of it is told; an order from above is tried
+    again, because the child's start may still be on its way.
+    """
+    if order.parent and order.tries < len(AGAIN_MS):
+        again = msgspec.structs.replace(order, tries=order.tries + 1)
+        return Outcome([TimerSet(encode_entry(again), AGAIN_MS[order.tries])])
+    return answer_interrupt(order, limits, running=False)
 
 
 def orphan(adopt: Adopt, limits: Limits) -> Outcome:
@@ -180,7 +204,7 @@ def _refusal(start: ChildStart, message: str, code: int) -> Reply:
         start.parent_jid,
         start.parent_aid,
         start.parent_dad,
-        start.version,
+        start.origin[1] if start.origin else start.version,
         "error",
         code,
         Raw(encode_value({"message": message, "code": code})),
@@ -195,13 +219,40 @@ def _child_exists(turn: Turn, start: ChildStart) -> None:
     parent must hear.
     """
     meta = turn.job.meta
-    mine = (meta.parent_jid, meta.parent_aid, meta.parent_dad, meta.nonce)
-    theirs = (start.parent_jid, start.parent_aid, start.parent_dad, start.nonce)
-    if mine == theirs or not start.answer:
+    mine = (meta.parent_jid, meta.parent_aid, meta.parent_dad, meta.nonce, _app(meta.origin))
+    theirs = (
+        start.parent_jid,
+        start.parent_aid,
+        start.parent_dad,
+        start.nonce,
+        _app(start.origin),
+    )
+    if mine == theirs or not (start.answer or start.origin):
         turn.note("entry.repeated")
         return
     exc = DuplicateJob(turn.job.jid)
-    turn.append_to_job(start.parent_jid, _refusal(start, str(exc), exc.code))
+    refusal = _refusal(start, str(exc), exc.code)
+    if start.origin is not None:
+        turn.effects.append(abroad.sent(start.origin[0], refusal))
+    else:
+        turn.append_to_job(start.parent_jid, refusal)
+
+
+def _app(origin: tuple[str, str] | None) -> str:
+    return origin[0] if origin is not None else ""
+
+
+def _interrupt(turn: Turn, order: Interrupt) -> None:
+    meta = turn.job.meta
+    meant = order.nonce in (0, meta.created_ms) and order.parent in ("", meta.parent_jid)
+    running = meant and turn.job.status > 0
+    if not running:
+        turn.note("entry.late")
+    elif order.after_ms:
+        ending.interrupt_later(turn, order)
+    else:
+        ending.interrupt(turn, order)
+    turn.effects += answer_interrupt(order, turn.limits, running=running).effects
 
 
 def _reply(turn: Turn, event: Reply) -> None:
@@ -221,7 +272,8 @@ def _reply(turn: Turn, event: Reply) -> None:
     if event.status != "pending":
         waits.end(turn, node, base, leg)
     data = decode_value(event.data)
-    legs.take(turn, node, base, leg, data=data, status=event.status, code=event.code)
+    below = event.failures
+    legs.take(turn, node, base, leg, data=data, status=event.status, code=event.code, below=below)
 
 
 def _wake(turn: Turn, event: Wake) -> None:
@@ -250,7 +302,7 @@ def _woken(turn: Turn, event: Woken) -> None:
     found = _open_leg(turn, event.aid, event.dad, link=signal.trace)
     if found is None or event.turn != found[2].turn or not found[2].key:
         # The wait is over, so this signal is for whoever waits next.
-        turn.effects += signals.bounce(event, turn.limits, turn.job.jid).effects
+        turn.effects += signals.bounce(event, turn.limits, turn.job.jid, turn.program).effects
         return
     node, base, leg = found
     leg.seen = [*leg.seen[1 - SEEN_MAX :], signal.rid]
@@ -317,6 +369,9 @@ def _run(turn: Turn) -> None:
         node, dad = turn.queue.popleft()
         turn.steps += 1
         try:
+            if node.threshold is not None and _falls_short(turn, node, dad):
+                ending.close(turn)
+                return
             ENTER[node.type](turn, node, dad)
         except HotMeshError as exc:
             # What a rule or a payload did wrong is the activity's failure; transitions may route
@@ -324,9 +379,18 @@ def _run(turn: Turn) -> None:
             legs.refuse(turn, node, dad, exc, code=500 if isinstance(exc, TopicNotFound) else None)
 
 
+def _falls_short(turn: Turn, node: Node, dad: str) -> bool:
+    """Whether no more than `statusThreshold` activities are open, this one included."""
+    assert node.threshold is not None
+    value = node.threshold(build(turn.job, node, dad), turn.env)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise MappingError(f"statusThreshold of activity {node.id!r} resolved to no number")
+    return turn.job.status <= value
+
+
 def _end(turn: Turn) -> None:
     job = turn.job
-    while job.joining and job.status == len(job.joining):
+    while job.extras.joining and job.status == len(job.extras.joining):
         joins.settle(turn)
         _run(turn)
     if job.status == 0:

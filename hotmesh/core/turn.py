@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from hotmesh.compiler import Node, Program
@@ -41,12 +42,12 @@ class Turn:
     __slots__ = (
         "_fields",
         "data_changed",
-        "dependants_changed",
         "effects",
         "env",
         "error_changed",
+        "expire_ms",
+        "extras_changed",
         "job",
-        "joins_changed",
         "legs_changed",
         "limits",
         "lineage",
@@ -62,9 +63,9 @@ class Turn:
         self.notes: list[Note] = []
         self.queue: deque[tuple[Node, str]] = deque()
         self.steps = 0
-        self.data_changed = self.error_changed = self.dependants_changed = False
-        self.joins_changed = False
+        self.data_changed = self.error_changed = self.extras_changed = False
         self.legs_changed: set[str] = set()
+        self.expire_ms: int | None = None  # how long the record is kept, where an order says it
         self._fields: dict[str, bytes] = {}
         trace = job.meta.trace
         self.lineage = Lineage(job.jid, trace) if trace else None
@@ -73,6 +74,9 @@ class Turn:
 
     def set_leg(self, node: Node, base: str, leg: Leg) -> None:
         name = node.id + base
+        known = self.job.legs.get(name)
+        if known is not None and known.came:
+            leg.came = leg.came or known.came  # a join that is entered has come from somewhere
         self.job.legs[name] = leg
         self.legs_changed.add(name)
 
@@ -115,12 +119,15 @@ class Turn:
 
     def wait_joining(self, name: str) -> None:
         """Note a join that waits for parents."""
-        self.job.joining.append(name)
-        self.joins_changed = True
+        self.set_extras(joining=(*self.job.extras.joining, name))
 
     def end_joining(self, name: str) -> None:
-        self.job.joining.remove(name)
-        self.joins_changed = True
+        self.set_extras(joining=tuple(n for n in self.job.extras.joining if n != name))
+
+    def set_extras(self, **changes: Any) -> None:
+        """Change what few jobs have; see `Extras`."""
+        self.job.extras = msgspec.structs.replace(self.job.extras, **changes)
+        self.extras_changed = True
 
     def set_field(self, name: str, value: bytes) -> None:
         self._fields[name] = value
@@ -132,14 +139,12 @@ class Turn:
 
     def adopt(self, child: str) -> None:
         """Note a job whose end follows from this one's."""
-        if child not in self.job.dependants:
-            self.job.dependants.append(child)
-            self.dependants_changed = True
+        if child not in self.job.extras.dependants:
+            self.set_extras(dependants=(*self.job.extras.dependants, child))
 
     def discard(self, after_ms: int) -> None:
         """Remember, for the end of this job, that its record goes with its parent's."""
-        self.job.discard_ms = after_ms
-        self._fields[state.DISCARD] = b"%d" % after_ms
+        self.set_extras(discard_ms=after_ms)
 
     # -- what is ordered
 
@@ -202,7 +207,7 @@ class Turn:
     def outcome(self) -> Outcome:
         """What was decided. Fields come first, publishing last."""
         job = self.job
-        if not (self.effects or self._fields or self.legs_changed or self.dependants_changed):
+        if not (self.effects or self._fields or self.legs_changed or self.extras_changed):
             return Outcome([], self.notes)
         fields = self._fields
         for name in self.legs_changed:
@@ -211,10 +216,8 @@ class Turn:
             fields[state.DATA] = state.encode_value(job.data)
         if self.error_changed:
             fields[state.ERROR] = state.encode_value(job.error)
-        if self.joins_changed:
-            fields[state.JOINS] = state.encode_value(job.joining)
-        if self.dependants_changed:
-            fields[state.DEPENDANTS] = state.encode_value(job.dependants)
+        if self.extras_changed:
+            fields[state.EXTRAS] = state.encode_value(job.extras)
         if not job.exists:
             fields[state.META] = state.encode_value(job.meta)
             job.exists = True
@@ -235,7 +238,7 @@ def close(leg: Leg, now_ms: int) -> None:
     """
     leg.generation += 1
     leg.changed_ms = now_ms
-    leg.state = DONE
+    leg.state, leg.given = DONE, None
 
 
 def _merge(target: dict[str, Any], mapped: dict[str, Any], nested: dict[str, Any]) -> None:

@@ -7,8 +7,9 @@ import asyncio
 import msgspec
 
 from hotmesh.connect import Connection
-from hotmesh.engine import cron
-from hotmesh.engine.handle import Arrival, Engine
+from hotmesh.engine import collector, cron
+from hotmesh.engine.arrival import Arrival
+from hotmesh.engine.handle import Engine
 from hotmesh.engine.outbox import Outbox
 from hotmesh.engine.sweep import run_sweep
 from hotmesh.engine.timers import Timers
@@ -73,6 +74,7 @@ class EngineHandler:
             stream=delivery.stream,
             job=job,
             deliveries=delivery.count,
+            extra=delivery.extra,
         )
         entry = Entry(delivery.stream, GROUP_ENGINE, (delivery.id,))
         verdict = await store.answer(entry, self.router.consumer, [op], [partition.dead])
@@ -116,14 +118,16 @@ class EngineComponent:
         engine: Engine,
         settings: RouterSettings,
         metrics: Metrics,
+        *,
+        versions_kept: int = 1,
     ) -> None:
-        self._engine, self._store = engine, store
+        self._engine, self._store, self._kept = engine, store, versions_kept
         handler = EngineHandler(engine, metrics)
         streams = [p.engine for p in store.keys.partitions]
         self.router = Router("engine", connection, store, streams, GROUP_ENGINE, handler, settings)
         handler.router = self.router
         self._timers = Timers(connection, store, metrics)
-        self._outbox = Outbox(connection, store, settings) if len(streams) > 1 else None
+        self._outbox = Outbox(connection, store, engine.plans, settings)
 
     async def _arm(self) -> None:
         """Graphs that start by themselves: whoever activated their version may have died before
@@ -144,15 +148,16 @@ class EngineComponent:
         """Until drained and nothing is in hand."""
         await self._arm()
         async with asyncio.TaskGroup() as tasks:
-            timers = tasks.create_task(self._timers.run(), name="engine.timers")
-            sweeping = tasks.create_task(run_sweep(self._store), name="engine.sweep")
-            if self._outbox is not None:
-                forwarding = asyncio.Event()
-                tasks.create_task(self._outbox.router.run(forwarding), name="engine.outbox")
-                await forwarding.wait()
+            side = [
+                tasks.create_task(self._timers.run(), name="engine.timers"),
+                tasks.create_task(collector.run(self._store, self._kept), name="engine.collector"),
+                tasks.create_task(run_sweep(self._store), name="engine.sweep"),
+            ]
+            forwarding = asyncio.Event()
+            tasks.create_task(self._outbox.run(forwarding), name="engine.outbox")
+            await forwarding.wait()
             await self.router.run(started)
-            if self._outbox is not None:
-                self._outbox.router.drain()
-            timers.cancel()
-            sweeping.cancel()
+            self._outbox.drain()
+            for task in side:
+                task.cancel()
         await self.router.retire()

@@ -8,28 +8,30 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from msgspec import Struct
 
-from hotmesh.compiler import Node, Program
+from hotmesh.compiler import Program
 from hotmesh.core import (
+    Effect,
     Job,
     Limits,
     Outcome,
     Start,
+    admit,
     advance,
-    answer_interrupt,
     begin,
     job_id_of,
+    missed,
     orphan,
     refuse,
     scrub,
 )
-from hotmesh.core.context import base_of, generation_of
 from hotmesh.core.signals import address, bounce, slot, slot_effect, telling
 from hotmesh.core.state import StateMissing, decode_value
 from hotmesh.engine import cron
+from hotmesh.engine.arrival import Arrival, Decision, Key, _fields
 from hotmesh.engine.hook_all import hook_all
 from hotmesh.engine.runs import RUN_EVENTS, RunEngine
 from hotmesh.errors import (
@@ -50,13 +52,11 @@ from hotmesh.messages import (
     ChildStart,
     Interrupt,
     Listen,
-    Redeliver,
-    Reply,
     Send,
     SendAll,
     Signal,
     Tick,
-    Wake,
+    Visit,
     Woken,
 )
 from hotmesh.payload import encode
@@ -71,34 +71,6 @@ STALE_MAX = 20
 """Decisions on one job before its entries are left for the lease: more means that something else
 is wrong.
 """
-
-
-Key: TypeAlias = tuple[str, bytes]
-"""Stream and entry id."""
-
-
-class Arrival(Struct, frozen=True):
-    """An event and the entry that brought it.
-
-    Attributes:
-        consumer: Who must still hold the entry for the event to count; "" for anybody.
-    """
-
-    stream: str
-    group: str
-    id: bytes
-    event: Any
-    consumer: str = ""
-
-    @property
-    def key(self) -> tuple[str, bytes]:
-        """What tells its entry from every other."""
-        return (self.stream, self.id)
-
-    @property
-    def source(self) -> tuple[str, str, str]:
-        """What arrivals that one script settles have in common."""
-        return (self.stream, self.group, self.consumer)
 
 
 class Settled(Struct, frozen=True):
@@ -138,7 +110,7 @@ class Engine:
             await self.runs.handle(of_runs, done, failed)
             arrivals = [a for a in arrivals if not isinstance(a.event, RUN_EVENTS)]
         for arrival in arrivals:
-            if isinstance(arrival.event, (Listen, Send, SendAll, Tick)):
+            if isinstance(arrival.event, (Listen, Send, SendAll, Tick, Visit)):
                 try:
                     await self._errand(arrival, done, failed)
                 except (ServerUnavailable, Overloaded):
@@ -163,7 +135,7 @@ class Engine:
         wanted = [(jid, _fields(program, by_job[jid])) for jid, program in programs.items()]
         jobs = await self.store.load(wanted)
         again: dict[str, list[Arrival]] = {}
-        decisions: list[_Decision] = []
+        decisions: list[Decision] = []
         idle: list[Arrival] = []
         for (jid, program), job in zip(programs.items(), jobs, strict=True):
             arrivals = by_job[jid]
@@ -191,7 +163,7 @@ class Engine:
 
     async def _apply(
         self,
-        decisions: list[_Decision],
+        decisions: list[Decision],
         again: dict[str, list[Arrival]],
         done: list[Key],
         failed: dict[Key, str],
@@ -217,7 +189,7 @@ class Engine:
 
     def _decide(
         self, program: Program, jid: str, job: Job | None, arrivals: Sequence[Arrival], env: Env
-    ) -> _Decision:
+    ) -> Decision:
         # One script settles entries of one stream. Those of another are decided next, on what this
         # one leaves.
         arrivals = [a for a in arrivals if a.source == arrivals[0].source]
@@ -225,17 +197,16 @@ class Engine:
             rev = job.rev
             events: list[Any] = [a.event for a in arrivals]
             outcome = advance(program, job, events, env, self.limits)
-            return _Decision(jid, rev, outcome, arrivals)
+            return Decision(jid, rev, outcome, arrivals)
         start = arrivals[0].event
         if isinstance(start, Woken):
-            return _Decision(jid, 0, bounce(start, self.limits, jid), arrivals[:1])
+            return Decision(jid, 0, bounce(start, self.limits, jid, program), arrivals[:1])
         if isinstance(start, Adopt):
-            return _Decision(jid, 0, orphan(start, self.limits), arrivals[:1])
+            return Decision(jid, 0, orphan(start, self.limits), arrivals[:1])
         if isinstance(start, Interrupt):
-            outcome = answer_interrupt(start, self.limits, running=False)
-            return _Decision(jid, 0, outcome, arrivals[:1])
+            return Decision(jid, 0, missed(start, self.limits), arrivals[:1])
         if not isinstance(start, ChildStart):
-            return _Decision(jid, 0, Outcome(), arrivals[:1])  # scrubbed or expired: nobody waits
+            return Decision(jid, 0, Outcome(), arrivals[:1])  # scrubbed or expired: nobody waits
         event = Start(
             jid=jid,
             topic=start.topic,
@@ -247,8 +218,8 @@ class Engine:
         try:
             _, outcome = begin(program, event, env, self.limits)
         except HotMeshError as exc:
-            return _Decision(jid, 0, refuse(start, exc, self.limits), arrivals[:1])
-        return _Decision(jid, 0, outcome, arrivals[:1], new=True)
+            return Decision(jid, 0, refuse(start, exc, self.limits), arrivals[:1])
+        return Decision(jid, 0, outcome, arrivals[:1], new=True)
 
     async def _errand(self, arrival: Arrival, done: list[Key], failed: dict[Key, str]) -> None:
         """What an entry asks of this partition rather than of a job: its slots, or all jobs of
@@ -265,6 +236,10 @@ class Engine:
             await cron.fire(self, event, entries)
             done.append(arrival.key)
             return
+        if isinstance(event, Visit):
+            await self._admit(event, entries)
+            done.append(arrival.key)
+            return
         assert isinstance(event, (Listen, Send))
         effects = [slot_effect(event, self.limits)]
         item = Apply(jid=event.jid, rev=0, effects=effects, entries=entries)
@@ -273,6 +248,20 @@ class Engine:
             done.append(arrival.key)
         else:
             failed[arrival.key] = f"the slot refused: {verdict.name}"
+
+    async def _admit(self, visit: Visit, entries: Entry) -> None:
+        """Another app asks for a job: settle its version and id, and order its start."""
+        self.plans.go_abroad()  # what it answers leaves by the outbox
+        try:
+            program = await self.plans.active(refresh=True)
+            effects: list[Effect] = [admit(program, visit, self.env(), self.limits)]
+        except (ServerUnavailable, Overloaded):
+            raise
+        except HotMeshError as exc:
+            effects = refuse(visit.start, exc, self.limits).effects
+        item = Apply(jid=visit.jid, rev=0, effects=effects, entries=entries)
+        if (await self.store.apply([item]))[0] is not Verdict.APPLIED:
+            await self.store.acknowledge(entries)  # that job exists: it was admitted before
 
     async def _acknowledge(self, arrivals: Sequence[Arrival], done: list[Key]) -> None:
         """Settle what asks for nothing."""
@@ -350,7 +339,8 @@ class Engine:
                 )
             if verdict is Verdict.APPLIED:
                 self._observer.emit(outcome.notes)
-            return jid, job.status <= 0 or verdict is not Verdict.APPLIED
+            over = job.status <= 0 or job.extras.completed
+            return jid, over or verdict is not Verdict.APPLIED
         raise Overloaded(
             f"the active version changed {STARTS_MAX} times while the job was starting"
         )
@@ -374,14 +364,16 @@ class Engine:
                 f"too many signals of topic {topic!r} wait for a hook with key {key!r:.80}"
             )
 
-    async def interrupt(self, event: Interrupt) -> None:
-        """End a running job.
+    async def interrupt(self, event: Interrupt, *, topic: str) -> None:
+        """End a running job, now or later.
 
         Raises:
-            JobNotFound, JobEnded
+            JobNotFound, JobEnded, Overloaded
         """
 
         def decide(program: Program, job: Job) -> Outcome:
+            if job.meta.topic != topic:
+                raise JobNotFound(event.jid, topic=topic, found=job.meta.topic)
             outcome = advance(program, job, [event], self.env(), self.limits)
             if not outcome.effects:
                 raise JobEnded(event.jid)
@@ -423,6 +415,12 @@ class Engine:
         job = (await self.store.load([(jid, ())]))[0]
         return job.meta.version if job is not None else (await self.plans.active()).version
 
+    async def _is_late(self, jid: str, arrivals: Sequence[Arrival]) -> bool:
+        """Whether these are for a job that is gone: its version may have gone after it."""
+        if any(isinstance(a.event, ChildStart) for a in arrivals):
+            return False
+        return (await self.store.load([(jid, ())]))[0] is None
+
     async def _programs(
         self, by_job: dict[str, list[Arrival]], failed: dict[Key, str]
     ) -> dict[str, Program]:
@@ -434,74 +432,11 @@ class Engine:
                 try:
                     program = await self.plans.program(version)
                 except (VersionNotFound, FormatUnknown) as exc:
+                    if isinstance(exc, VersionNotFound) and await self._is_late(jid, arrivals):
+                        programs[jid] = await self.plans.active()  # of which nothing is asked
+                        continue
                     log.warning("version.unreadable", job=jid, version=version, error=str(exc))
                     failed.update((a.key, str(exc)) for a in arrivals)
                     continue
             programs[jid] = program
         return programs
-
-
-def _fields(program: Program, arrivals: Sequence[Arrival]) -> list[str] | None:
-    """The fields that these events need; None for all of them."""
-    names: dict[str, None] = {}
-    for arrival in arrivals:
-        event = arrival.event
-        if isinstance(event, Redeliver):
-            names[event.work.aid + base_of(event.work.dad)] = None
-        elif isinstance(event, (Reply, Wake, Woken)):
-            try:
-                node = program.node(event.aid)
-                base_of(event.dad)
-            except (KeyError, ValueError):
-                return None  # an entry that names nothing of this version: the decision says so
-            names[event.aid + base_of(event.dad)] = None
-            loads = program.loads(event.aid)
-            if loads is None:
-                return None
-            if node.plan.each is not None:
-                _add_item(names, node, event.dad)
-            for kind, other in loads:
-                address = node.address(event.dad, other)
-                names[f"{other.id}{address}/{kind}" if kind else other.id + base_of(address)] = None
-        elif not isinstance(event, ChildStart):
-            return None
-    return list(names)
-
-
-def _add_item(names: dict[str, None], node: Node, dad: str) -> None:
-    """Of an answer to one item of `each`: whether it has come before, and the input that waits
-    for its lane.
-    """
-    names[f"{node.id}{dad}/r"] = None
-    after = int(dad.rpartition(",")[2]) + node.plan.concurrency
-    names[f"{node.id}{generation_of(dad, after)}/i"] = None
-
-
-class _Decision:
-    """What was decided for one job, and which arrivals it takes."""
-
-    __slots__ = ("arrivals", "item", "outcome")
-
-    def __init__(
-        self,
-        jid: str,
-        rev: int,
-        outcome: Outcome,
-        arrivals: Sequence[Arrival],
-        *,
-        new: bool = False,
-    ) -> None:
-        self.outcome, self.arrivals = outcome, list(arrivals)
-        self.item: Apply | New | None = None
-        if not outcome.effects:
-            return
-        first = arrivals[0]
-        ids = tuple(a.id for a in arrivals)
-        entries = Entry(first.stream, first.group, ids, first.consumer)
-        if new:
-            start = first.event
-            assert isinstance(start, ChildStart)
-            request = f"{start.parent_jid}/{start.nonce}/{start.parent_aid}{start.parent_dad}"
-            self.item = New(jid=jid, effects=outcome.effects, request=request, entries=entries)
-        else:
-            self.item = Apply(jid=jid, rev=rev, effects=outcome.effects, entries=entries)

@@ -32,7 +32,7 @@ from hotmesh.store import run_ops as ops
 from hotmesh.store.runs import InputOf, RunCommand, RunHead, Runs, Started
 
 if TYPE_CHECKING:
-    from hotmesh.engine.handle import Arrival, Key
+    from hotmesh.engine.arrival import Arrival, Key
 
 log = get_logger("hotmesh.engine")
 

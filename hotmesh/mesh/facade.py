@@ -27,7 +27,6 @@ from hotmesh.errors import (
     JobTimeout,
     NameInvalid,
     SettingsInvalid,
-    VersionNotFound,
 )
 from hotmesh.ids import check_app_id, check_job_id, check_topic, escape, guid
 from hotmesh.lifecycle import Component, Host
@@ -244,7 +243,14 @@ class HotMesh:
             lease_ms=lease_ms,
             deliveries_max=self._settings.deliveries_max,
         )
-        return EngineComponent(self._connection, self._store, self._engine, settings, self._metrics)
+        return EngineComponent(
+            self._connection,
+            self._store,
+            self._engine,
+            settings,
+            self._metrics,
+            versions_kept=self._settings.versions_kept,
+        )
 
     def _worker_component(self, worker: Worker, settle: Any, lease_ms: int) -> WorkerComponent:
         settings = RouterSettings(
@@ -332,20 +338,12 @@ class HotMesh:
         active = await self._active_version()
         before = await self._plans.plan(active) if active is not None else None
         change = difference(before, compiled.plan)
-        try:
-            stored = await self._plans.plan(compiled.plan.version)
-        except VersionNotFound:
-            stored = None
-        clash = (
-            stored is not None
-            and stored.digest != compiled.plan.digest
-            and stored.version == active
-        )
+        clash = await self._plans.is_taken(compiled.plan)
         return PlanResult(
             version=compiled.plan.version,
             active=active,
             hot=not clash,
-            reason="the active version has another model under this number; give it a new one"
+            reason="this version has been active with another model; give this model a new one"
             if clash
             else "",
             added=change.added,
@@ -483,25 +481,32 @@ class HotMesh:
                 expire_ms=-1 if expire is None else parse(expire),
             )
 
-    async def sub(self, topic: str, handler: OutputHandler) -> OutputSubscription:
+    async def sub(
+        self, topic: str, handler: OutputHandler, *, once: bool = False
+    ) -> OutputSubscription:
         """Call `handler(topic, output)` with results that are published under `topic`.
 
         Args:
             topic: What a graph `publishes`: the results of all its jobs; with a dot and a job id,
                 of that one.
             handler: Async or plain. Its exceptions are logged.
+            once: End with the first job that has ended; what is published while it runs comes
+                before that.
         """
         name = self._store.keys.published(escape(topic))
-        return await self._subscribe(handler, channels=[name], patterns=[f"{name}.*"])
+        return await self._subscribe(handler, once, channels=[name], patterns=[f"{name}.*"])
 
-    async def psub(self, pattern: str, handler: OutputHandler) -> OutputSubscription:
+    async def psub(
+        self, pattern: str, handler: OutputHandler, *, once: bool = False
+    ) -> OutputSubscription:
         """The same with a pattern: `abc.done.*` is every job's result of `abc.done`."""
-        return await self._subscribe(handler, patterns=[self._store.keys.published(pattern)])
+        where = self._store.keys.published(pattern)
+        return await self._subscribe(handler, once, patterns=[where])
 
     async def _subscribe(
-        self, handler: OutputHandler, **where: Sequence[str]
+        self, handler: OutputHandler, once: bool, **where: Sequence[str]
     ) -> OutputSubscription:
-        subscription = OutputSubscription(self._store, handler)
+        subscription = OutputSubscription(self._store, handler, once=once)
         self._subscriptions.append(subscription)
         await subscription.open(self._connection, **where)
         return subscription
@@ -628,23 +633,39 @@ class HotMesh:
         throw: bool = True,
         suppress: bool = False,
         expire: Duration = "1s",
+        code: int = 410,
+        after: Duration | None = None,
     ) -> None:
-        """End a running job. What its workers still do is dropped.
+        """End a running job, now or later. What its workers still do is dropped.
 
         Args:
             topic: The job's topic.
             reason: The message of its error.
             descend: End its dependants too.
-            throw: Give it an error of code 410; without, callers get the data so far.
+            throw: Give it an error of this `code`; without, callers get the data so far.
             suppress: Say nothing when there is no such job, or it has ended.
             expire: How long the record is kept.
+            after: How long the job may still run, by the server's clock; nothing happens to one
+                that has ended by then.
 
         Raises:
             JobNotFound, JobEnded
+            Overloaded: It has a hundred delayed interrupts already.
         """
-        event = Interrupt(job_id, "", reason, throw, expire_ms=parse(expire), descend=descend)
+        after_ms = 0 if after is None else parse(after)
+        event = Interrupt(
+            job_id,
+            "",
+            reason,
+            throw,
+            code,
+            parse(expire),
+            descend,
+            after_ms=after_ms,
+            rid=guid() if after_ms else "",
+        )
         try:
-            await self._engine.interrupt(event)
+            await self._engine.interrupt(event, topic=topic)
         except (JobNotFound, JobEnded):
             if not suppress:
                 raise

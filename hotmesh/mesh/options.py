@@ -98,6 +98,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         engine_batch: Entries that the engine takes at once.
         deliveries_max: Deliveries of an entry before it goes to the dead letters.
         grace: How long handlers may run on when the mesh stops.
+        versions_kept: Versions that were active before and whose plans are kept to go back to,
+            though no job needs them.
         allow_eviction: Accept a server that may evict keys. Jobs can vanish then.
     """
 
@@ -107,6 +109,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     engine_batch: int = 200
     deliveries_max: int = 10
     grace: Duration = "30s"
+    versions_kept: int = 1
     allow_eviction: bool = False
 
 
@@ -140,7 +143,8 @@ class PlanResult(Struct, frozen=True, kw_only=True):
         hot: Whether it can be activated while jobs run. Always true for a new version: jobs in
             flight end on theirs.
         reason: Why it can't, or "".
-        added, removed, changed: Activities, as `topic/activity`.
+        added, removed, changed: Activities, as `topic/activity`; among the changed also graphs, as
+            `topic`, and `settings`.
         warnings: What is doubtful in the model.
     """
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 from hotmesh.core import Job
 from hotmesh.core.context import job_metadata
 from hotmesh.errors import JobError
+from hotmesh.messages import Failure
 
 
 class JobMetadata(Struct, kw_only=True, omit_defaults=True):
@@ -42,16 +43,61 @@ class JobMetadata(Struct, kw_only=True, omit_defaults=True):
     pd: str | None = None
 
 
-class JobOutput(Struct, kw_only=True):
-    """A job's data and metadata, as they were when they were read."""
+class JobFailure(Struct, kw_only=True, frozen=True):
+    """A failed activity, or an interrupt, and what failed below it.
+
+    Attributes:
+        code, message: Of its error; a long message is cut.
+        job_id: The job in which it failed.
+        activity, dimension: "" for an interrupt of the job.
+        handled: Whether a transition with conditions took the error, so that the job is none the
+            worse.
+        children: Of an await: what failed in the job that it awaited.
+    """
+
+    code: int
+    message: str
+    job_id: str
+    activity: str = ""
+    dimension: str = ""
+    handled: bool = False
+    children: tuple[JobFailure, ...] = ()
+
+
+class JobOutput(Struct, kw_only=True, omit_defaults=True):
+    """A job's data and metadata, as they were when they were read.
+
+    Attributes:
+        errors: What failed, as a tree over the jobs that it awaited; empty when nothing did.
+    """
 
     data: dict[str, Any]
     metadata: JobMetadata
+    errors: tuple[JobFailure, ...] = ()
 
 
 def output_of(job: Job) -> JobOutput:
     """What a caller gets of a loaded job."""
-    return JobOutput(data=job.data, metadata=JobMetadata(**job_metadata(job)))
+    metadata = JobMetadata(**job_metadata(job))
+    return JobOutput(data=job.data, metadata=metadata, errors=failures_of(job))
+
+
+def failures_of(job: Job) -> tuple[JobFailure, ...]:
+    """What failed in a job, as people see it."""
+    return tuple(_failure(job.jid, f) for f in job.extras.failures)
+
+
+def _failure(jid: str, failure: Failure) -> JobFailure:
+    jid = failure.jid or jid
+    return JobFailure(
+        code=failure.code,
+        message=failure.message,
+        job_id=jid,
+        activity=failure.aid,
+        dimension=failure.dad,
+        handled=failure.handled,
+        children=tuple(_failure(jid, f) for f in failure.children),
+    )
 
 
 _TOLD = ("code", "message", "job_id")

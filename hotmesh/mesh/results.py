@@ -12,7 +12,7 @@ import random
 
 from hotmesh.connect import Connection, Subscription
 from hotmesh.core import Job
-from hotmesh.core.state import UPDATED
+from hotmesh.core.state import RESULT
 from hotmesh.errors import (
     HotMeshError,
     JobNotFound,
@@ -136,7 +136,7 @@ class Results:
 
     async def _read(self, jids: list[str]) -> None:
         try:
-            jobs = await self._store.load([(jid, (UPDATED,)) for jid in jids])
+            jobs = await self._store.load([(jid, (RESULT,)) for jid in jids])
         except HotMeshError as exc:
             log.warning("results.read_failed", jobs=len(jids), error=str(exc))
             self._due.update(dict.fromkeys(jids))
@@ -148,6 +148,9 @@ class Results:
                     continue
                 if job is None:
                     waiter.future.set_exception(JobNotFound(jid))
+                elif job.result is not None:
+                    job.data, job.error = job.result  # as it was told; branches go on
+                    waiter.future.set_result(job)
                 elif job.status <= 0:
                     waiter.future.set_result(job)
 

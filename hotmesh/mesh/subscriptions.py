@@ -30,10 +30,10 @@ records.
 
 
 class OutputSubscription:
-    """One handler of published results."""
+    """One handler of published results; with `once`, of the first result alone."""
 
-    def __init__(self, store: Store, handler: OutputHandler) -> None:
-        self._store, self._handler = store, handler
+    def __init__(self, store: Store, handler: OutputHandler, *, once: bool = False) -> None:
+        self._store, self._handler, self._once = store, handler, once
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(WAITING_MAX)
         self._bus: list[Subscription] = []
         self._task: asyncio.Task[None] | None = None
@@ -50,12 +50,15 @@ class OutputSubscription:
 
     async def unsubscribe(self) -> None:
         """Detach this handler; a call in hand is awaited. Idempotent."""
-        while self._bus:
-            await self._bus.pop().unsubscribe()
+        await self._detach()
         if self._task is not None:
             task, self._task = self._task, None
             task.cancel()
             await asyncio.wait([task])
+
+    async def _detach(self) -> None:
+        while self._bus:
+            await self._bus.pop().unsubscribe()
 
     def _hint(self, channel: bytes, payload: bytes) -> None:
         try:
@@ -66,10 +69,12 @@ class OutputSubscription:
     async def _run(self) -> None:
         while True:
             payload = await self._queue.get()
+            final = False
             try:
                 jid, topic, snapshot = msgspec.msgpack.decode(payload, type=tuple[str, str, bytes])
                 output = await self._output(jid, snapshot)
                 if output is not None:
+                    final = output.metadata.js <= 0
                     result = self._handler(topic, output)
                     if inspect.isawaitable(result):
                         await result
@@ -77,6 +82,9 @@ class OutputSubscription:
                 log.warning("subscription.read_failed", error=str(exc))
             except Exception:
                 log.exception("subscription.handler_failed")
+            if final and self._once:
+                await self._detach()
+                return
 
     async def _output(self, jid: str, snapshot: bytes) -> JobOutput | None:
         job = (await self._store.load([(jid, (UPDATED,))]))[0]

@@ -14,6 +14,7 @@ from hotmesh.core.durable import records as r
 from hotmesh.core.durable.events import events_of, failure_fields
 from hotmesh.core.durable.steps import steps_of
 from hotmesh.core.state import DONE, OPEN, split_leg
+from hotmesh.mesh.output import JobFailure, failures_of
 
 
 class TimelineLeg(Struct, frozen=True, kw_only=True):
@@ -40,15 +41,18 @@ class TimelineLeg(Struct, frozen=True, kw_only=True):
 
 
 class TimelineEdge(Struct, frozen=True, kw_only=True):
-    """A transition that was taken; into a join, one from each parent that the run has entered."""
+    """A transition that was taken, from one activity at its dimension to another at its own. One
+    into a join counts also when it came too late for it.
+    """
 
     source: str
     target: str
     dimension: str
+    source_dimension: str = ""
 
 
 class Timeline(Struct, frozen=True, kw_only=True):
-    """A run: what happened, in the order in which it began."""
+    """A run: what happened, in the order in which it began, and what failed, as a tree."""
 
     job_id: str
     topic: str
@@ -60,13 +64,19 @@ class Timeline(Struct, frozen=True, kw_only=True):
     error: Any
     legs: tuple[TimelineLeg, ...]
     edges: tuple[TimelineEdge, ...]
+    errors: tuple[JobFailure, ...] = ()
 
 
-def _sources(node: Node, entered: set[str]) -> tuple[str, ...]:
-    """The activities that led to one: for a join, those of its parents that the run has entered."""
-    if node.plan.join:
-        return tuple(p for p in node.plan.parents if p in entered)
-    return (node.plan.parent,) if node.plan.parent else ()
+def _edges(job: Job, node: Node, base: str) -> list[TimelineEdge]:
+    """The transitions that led to an activity: for a join, one from each parent that came."""
+    sources = job.arrived.get(node.id + base, []) if node.plan.join else []
+    if not node.plan.join and node.plan.parent:
+        sources = [node.plan.parent + base[: base.rindex(",")]]
+    edges = []
+    for source in sources:
+        aid, dad = split_leg(source)
+        edges.append(TimelineEdge(source=aid, target=node.id, dimension=base, source_dimension=dad))
+    return edges
 
 
 def waiting_of(job: Job, program: Program) -> tuple[str, ...]:
@@ -88,7 +98,6 @@ def timeline_of(job: Job, program: Program) -> Timeline:
     """The timeline of a job that was loaded whole."""
     legs: list[TimelineLeg] = []
     edges: list[TimelineEdge] = []
-    entered = {split_leg(name)[0] for name in job.legs}
     for name, leg in job.legs.items():
         aid, base = split_leg(name)
         node = program.node(aid)
@@ -107,10 +116,7 @@ def timeline_of(job: Job, program: Program) -> Timeline:
                 error=leg.error,
             )
         )
-        edges.extend(
-            TimelineEdge(source=source, target=aid, dimension=base)
-            for source in _sources(node, entered)
-        )
+        edges += _edges(job, node, base)
     order = {name: (leg.began_ms, name.count(",")) for name, leg in job.legs.items()}
     names = sorted(order, key=order.__getitem__)
     by_name = dict(zip(job.legs, legs, strict=True))
@@ -125,6 +131,7 @@ def timeline_of(job: Job, program: Program) -> Timeline:
         error=job.error,
         legs=tuple(by_name[n] for n in names),
         edges=tuple(edges),
+        errors=failures_of(job),
     )
 
 

@@ -17,7 +17,7 @@ from hotmesh.model.activities import (
     Value,
     Worker,
 )
-from hotmesh.model.check import LATER, check
+from hotmesh.model.check import check
 from hotmesh.model.loader import Loaded, load
 from hotmesh.model.schema import json_schema
 from hotmesh.model.scope import Doubt, MappingCheck
@@ -34,7 +34,6 @@ from hotmesh.model.types import (
 )
 
 __all__ = [
-    "LATER",
     "Activity",
     "App",
     "Await",

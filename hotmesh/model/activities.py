@@ -50,8 +50,8 @@ class Stats(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         id: The job's id. Absent: a new random id.
         key: The key under which jobs are counted and indexed.
         parent: The id of the job whose end ends this one.
-        granularity: The length of a time slot: `5m`, `10m`, `15m`, `30m`, `1h`, or `infinity` for
-            one slot.
+        granularity: The length of a time slot, such as `5m`, `1h` or `1d`, or `infinity` for one
+            slot.
         measures: What is counted per key and slot.
     """
 
@@ -144,6 +144,7 @@ class Await(
 
     Attributes:
         topic: The topic that the other graph subscribes to. `subtype` is an old name of it.
+        app: The app that has the other graph. Absent: this one.
         input: The payload of the other graph.
         output: Schema of its result.
         await: When false, do not wait: go on as soon as the other job exists.
@@ -154,6 +155,7 @@ class Await(
     """
 
     topic: Value
+    app: Value = None
     input: Io | None = None
     output: Io | None = None
     await_: Value = True
@@ -235,6 +237,7 @@ class Interrupt(Flowing, frozen=True, kw_only=True, tag="interrupt"):
         descend: When true, jobs that named the target as their parent end too.
         code: The code of the error.
         expire: Seconds, or a duration, that the ended job is kept.
+        after: Seconds, or a duration, that the job may still run. Absent: no longer.
         output: What this activity gives as its own output.
     """
 
@@ -245,6 +248,7 @@ class Interrupt(Flowing, frozen=True, kw_only=True, tag="interrupt"):
     descend: Value = False
     code: Value = 410
     expire: Value = None
+    after: Value = None
     output: Io | None = None
 
 

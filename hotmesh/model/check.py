@@ -7,7 +7,6 @@ relies on.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from hotmesh.errors import Finding
@@ -15,40 +14,32 @@ from hotmesh.model.activities import Cycle, Hook, Interrupt, Signal, Trigger
 from hotmesh.model.check_activity import check_activities
 from hotmesh.model.check_graph import check_names, check_structure
 from hotmesh.model.check_refs import Reader, check_rule, is_rule
-from hotmesh.model.check_values import check_code_pattern, check_expire, check_schema
+from hotmesh.model.check_values import (
+    check_code_pattern,
+    check_expire,
+    check_flag,
+    check_schema,
+)
 from hotmesh.model.findings import Findings, in_order
 from hotmesh.model.loader import Loaded
 from hotmesh.model.marks import Path
 from hotmesh.model.scope import GraphScope, MappingCheck, Scope, build
 from hotmesh.model.types import Conditions, Match, validates
 
-# Properties that are part of the language and come in a later release, and the feature that allows
-# each.
-LATER = {
-    "join": "join",
-    "each": "each",
-    "concurrency": "each",
-    "statusThreshold": "statusThreshold",
-    "persistent": "persistent",
-    "persist": "persist",
-}
-_FIELDS = {"statusThreshold": "status_threshold"}
 
-
-def check(model: Loaded, mapping: MappingCheck, *, features: Collection[str] = ()) -> list[Finding]:
+def check(model: Loaded, mapping: MappingCheck) -> list[Finding]:
     """What is wrong, or doubtful, with a model.
 
     Args:
         model: As loaded.
         mapping: Knows what a rule refers to, and whether it is well-formed.
-        features: Names of later parts of the language (values of `LATER`) that may be used.
 
     Returns:
         Errors and warnings in the order of their places, those of loading included. At most 200 of
         each.
     """
     findings = Findings(lambda path, key: model.where(path, key=key))
-    scope = build(model.app, findings, mapping, frozenset(features))
+    scope = build(model.app, findings, mapping)
     check_names(scope)
     check_structure(scope)
     check_activities(scope)
@@ -56,7 +47,6 @@ def check(model: Loaded, mapping: MappingCheck, *, features: Collection[str] = (
         _check_graph_values(scope, view)
         _check_conditions(scope, view)
         _check_hook_rules(scope, view)
-        _check_later(scope, view)
     return in_order([*model.warnings, *findings.all])
 
 
@@ -65,6 +55,10 @@ def _check_graph_values(scope: Scope, view: GraphScope) -> None:
     reader = Reader(view, view.trigger or "", sees="any")
     if view.trigger is not None:
         check_expire(scope, reader, graph.expire, view.path("expire"))
+        check_flag(scope, reader, graph.persistent, view.path("persistent"))
+    if graph.persistent is not None and not view.persists:
+        message = "has no effect: no activity of this graph has `persist`"
+        scope.findings.warn(view.path("persistent"), message, key=True)
     for section in ("input", "output"):
         io = getattr(graph, section)
         if io is None:
@@ -210,20 +204,3 @@ def _check_hook_match(scope: Scope, view: GraphScope, to: str, match: Match, pat
             (*path, "expected"), "must be a text, a number, a reference or a pipe", key=True
         )
     _check_actual(scope, Reader(view, to, sees="signal"), match.actual, (*path, "actual"))
-
-
-# -- later releases
-
-
-def _check_later(scope: Scope, view: GraphScope) -> None:
-    if view.graph.persistent is not None:
-        _note_later(scope, "persistent", view.path("persistent"))
-    for name, activity in view.graph.activities.items():
-        for key in LATER:
-            if getattr(activity, _FIELDS.get(key, key), None) is not None:
-                _note_later(scope, key, view.path("activities", name, key))
-
-
-def _note_later(scope: Scope, key: str, path: Path) -> None:
-    if LATER[key] not in scope.features:
-        scope.findings.error(path, f"`{key}` comes in a later release; remove it", key=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, assert_never
 
+from hotmesh.errors import NameInvalid
+from hotmesh.ids import check_app_id
 from hotmesh.model.activities import (
     Activity,
     Await,
@@ -12,7 +14,6 @@ from hotmesh.model.activities import (
     Hook,
     Interrupt,
     Io,
-    Measure,
     Signal,
     Stats,
     Trigger,
@@ -20,6 +21,7 @@ from hotmesh.model.activities import (
 )
 from hotmesh.model.check_graph import topic_problem
 from hotmesh.model.check_refs import Reader, check_maps, check_rule, is_rule
+from hotmesh.model.check_stats import check_stats, measured
 from hotmesh.model.check_values import (
     check_code,
     check_duration,
@@ -34,11 +36,12 @@ from hotmesh.model.marks import Path
 from hotmesh.model.scope import GraphScope, Scope
 from hotmesh.model.types import validates
 
-# What the original's readers of stats know; other lengths are written and can't be read back.
-_GRANULARITIES = ("5m", "10m", "15m", "30m", "1h", "infinity")
 _STATUSES = ("success", "pending", "error")
 _QUERY = ("data", "range", "start", "end", "scrub", "sparse")
 _IO = ("input", "output", "job", "signal", "resolver")
+
+ITEMS_MAX = 10_000
+"""Items that `each` takes, so also the most that can run at a time."""
 
 # Maps that the original accepts and never applies, by type and section.
 _IGNORED_MAPS = {
@@ -73,7 +76,7 @@ class _One:
         match self.activity:
             case Trigger():
                 if self.activity.stats is not None:
-                    self._stats(self.activity.stats)
+                    check_stats(self.scope, self.view, self.name, self.activity.stats)
             case Worker():
                 self._worker(self.activity)
             case Await():
@@ -112,6 +115,8 @@ class _One:
         if isinstance(activity, Flowing):
             check_flag(self.scope, self.reader, activity.emit, (*self.path, "emit"))
             check_flag(self.scope, self.reader, activity.persist, (*self.path, "persist"))
+            self._threshold(activity)
+        self._join()
         for key, value in (activity.telemetry or {}).items():
             if isinstance(value, (dict, list)) and not is_rule(value):
                 self.findings.error(
@@ -120,6 +125,41 @@ class _One:
                 )
             else:
                 check_rule(self.scope, self.reader, value, (*self.path, "telemetry", key))
+
+    def _threshold(self, activity: Flowing) -> None:
+        value, path = activity.status_threshold, (*self.path, "statusThreshold")
+        if is_rule(value):
+            check_rule(self.scope, self.reader, value, path)
+        elif value is not None and (type(value) not in (int, float) or value < 0):
+            self.findings.error(path, "must be a number from 0, a reference or a pipe")
+        if value is not None and isinstance(activity, Trigger):
+            self.findings.warn(path, "has no effect: a trigger is always entered", key=True)
+
+    def _join(self) -> None:
+        join, path = self.activity.join, (*self.path, "join")
+        parents = len(self.view.parents.get(self.name, ()))
+        if isinstance(join, int) and join < 1:
+            self.findings.error(path, "must be at least 1: the number of parents to wait for")
+        elif isinstance(join, int) and 1 < parents < join:
+            self.findings.error(path, f"waits for {join} parents, and there are {parents}")
+        elif join is not None and parents < 2:
+            message = "has no effect: this activity has one parent at most"
+            self.findings.warn(path, message, key=True)
+
+    def _each(self, activity: Worker | Await) -> None:
+        each, path = activity.each, (*self.path, "each")
+        if each is not None and not isinstance(each, list) and not is_rule(each):
+            self.findings.error(path, "must be a list, a reference or a pipe that gives one")
+        elif is_rule(each):
+            check_rule(self.scope, self.reader, each, path)
+        count, path = activity.concurrency, (*self.path, "concurrency")
+        if count is None:
+            return
+        if type(count) is not int or not 1 <= count <= ITEMS_MAX:
+            message = f"must be a whole number from 1 to {ITEMS_MAX:,}"
+            self.findings.error(path, message)
+        elif each is None:
+            self.findings.warn(path, "has no effect without `each`", key=True)
 
     def _topic(self, topic: Any, *, literal_only: bool = False) -> str | None:
         """Check a topic; the topic itself if it is a literal that can be one."""
@@ -147,15 +187,26 @@ class _One:
 
     def _worker(self, worker: Worker) -> None:
         self._topic(worker.topic)
+        self._each(worker)
         check_retry(self.findings, worker.retry, (*self.path, "retry"))
         check_duration(self.findings, worker.timeout, (*self.path, "timeout"))
 
     def _await(self, activity: Await) -> None:
         topic = self._topic(activity.topic)
-        if topic is not None:
+        if topic is not None and activity.app in (None, self.scope.app.id):
             self._started(topic)
+        self._app(activity.app)
+        self._each(activity)
         check_flag(self.scope, self.reader, activity.await_, (*self.path, "await"))
         check_duration(self.findings, activity.timeout, (*self.path, "timeout"))
+
+    def _app(self, app: Any) -> None:
+        check_text(self.scope, self.reader, app, (*self.path, "app"))
+        if isinstance(app, str) and not is_rule(app):
+            try:
+                check_app_id(app)
+            except NameInvalid as exc:
+                self.findings.error((*self.path, "app"), str(exc))
 
     def _hook(self, hook: Hook) -> None:
         has_rule = self.name in self.view.rules
@@ -213,11 +264,13 @@ class _One:
             check_flag(self.scope, self.reader, getattr(interrupt, key), (*self.path, key))
         self._code(interrupt.code)
         check_expire(self.scope, self.reader, interrupt.expire, (*self.path, "expire"))
+        check_waiting(self.scope, self.reader, interrupt.after, (*self.path, "after"))
         topic = self._topic(interrupt.topic) if interrupt.topic is not None else None
         if topic is not None:
             self._started(topic)
         if (
             interrupt.target is None
+            and interrupt.after is None
             and interrupt.output is not None
             and interrupt.output.maps is not None
         ):
@@ -317,7 +370,7 @@ class _One:
         trigger = target.graph.activities[target.trigger]
         assert isinstance(trigger, Trigger)  # that is what the scope looked for
         stats = trigger.stats or Stats()
-        indexed = [_measured(m) for m in stats.measures if m.measure == "index"]
+        indexed = [measured(m) for m in stats.measures if m.measure == "index"]
         if stats.key is None or signal.key_name not in indexed:
             near = self.findings.near(signal.key_name, indexed)
             message = (
@@ -329,60 +382,3 @@ class _One:
                 else ""
             )
             self.findings.error((*self.path, "key_name"), message + advice)
-
-    # -- stats
-
-    def _stats(self, stats: Stats) -> None:
-        path: Path = (*self.path, "stats")
-        reader = Reader(self.view, self.name, sees="payload")
-        for key in ("id", "key", "parent"):
-            check_text(self.scope, reader, getattr(stats, key), (*path, key))
-        if stats.granularity not in _GRANULARITIES:
-            self._granularity(stats.granularity, (*path, "granularity"))
-        if stats.measures and stats.key is None:
-            self.findings.warn(
-                (*path, "measures"), "nothing is counted: `stats.key` is missing", key=True
-            )
-        for index, measure in enumerate(stats.measures):
-            self._measure(measure, (*path, "measures", index))
-
-    def _granularity(self, text: str, path: Path) -> None:
-        known = ", ".join(_GRANULARITIES)
-        if (
-            text[:-1].isascii()
-            and text[:-1].isdigit()
-            and int(text[:6][:-1] or 0) > 0
-            and text[-1] in "mh"
-        ):
-            self.findings.warn(path, f"slots of {text!r:.60} can't be read back; use {known}")
-        else:
-            near = self.findings.near(text, _GRANULARITIES)
-            self.findings.error(path, f"{text!r:.60} is no granularity{near}; use {known}")
-
-    def _measure(self, measure: Measure, path: Path) -> None:
-        if measure.measure in ("mdn", "min", "max"):
-            self.findings.warn(
-                (*path, "measure"),
-                f"{measure.measure!r} can't be read back; count, sum and index can",
-            )
-        target = measure.target
-        if not isinstance(target, str) or not is_rule(target) or target.startswith("{@"):
-            self.findings.error(
-                (*path, "target"),
-                "must be a reference to a field of the payload: '{$self.input.data.…}'",
-            )
-            return
-        check_rule(
-            self.scope, Reader(self.view, self.name, sees="payload"), target, (*path, "target")
-        )
-        if not _measured(measure):
-            self.findings.error(
-                (*path, "target"),
-                f"{target:.100} names no field; write '{{$self.input.data.<field>}}'",
-            )
-
-
-def _measured(measure: Measure) -> str:
-    """The name that a measured field has in indexes: its path in the payload, joined by `/`."""
-    target = measure.target
-    return "/".join(target[1:-1].split(".")[3:]) if isinstance(target, str) else ""

@@ -174,7 +174,7 @@ def _check_transitions(scope: Scope, view: GraphScope) -> None:
 
 
 def _ends_itself(activity: object) -> bool:
-    return isinstance(activity, Interrupt) and activity.target is None
+    return isinstance(activity, Interrupt) and activity.target is None and activity.after is None
 
 
 def _elsewhere(scope: Scope, view: GraphScope, name: str) -> str:
@@ -233,13 +233,13 @@ def _check_parents(scope: Scope, view: GraphScope, rings: set[tuple[str, str]]) 
     for name, origins in view.parents.items():
         if len(origins) < 2 or isinstance(view.graph.activities[name], Trigger):
             continue
-        if "join" in scope.features and view.graph.activities[name].join is not None:
+        if view.graph.activities[name].join is not None:
             continue
         first, *others = [o for o in origins if (o, name) not in rings] or [""]
         for origin in others:
             message = (
-                f"{name!r} follows {first!r} already; an activity has one parent: copy it, or "
-                "pass data on by the job"
+                f"{name!r} follows {first!r} already; an activity has one parent: give it a "
+                "`join`, or copy it"
             )
             scope.findings.error(_transition_path(view, origin, name), message)
 

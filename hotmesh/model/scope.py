@@ -78,6 +78,11 @@ class GraphScope:
             for place, transition in enumerate(transitions):
                 yield origin, place, transition
 
+    @property
+    def persists(self) -> bool:
+        """Whether some activity may complete the job while others go on."""
+        return any(getattr(a, "persist", None) for a in self.graph.activities.values())
+
     def comes_before(self, one: str, other: str) -> bool:
         """Whether `one` is on the way from the trigger to `other`."""
         entered, left = self.entered, self.left
@@ -116,29 +121,25 @@ class Scope:
         owners: Which graph an activity id belongs to; the first, should there be two.
         subscribed: Which graph a topic starts.
         hooked: For a hook topic, the graph and activity of its rule.
-        features: What of the language's later parts is allowed.
     """
 
     app: App
     findings: Findings
     mapping: MappingCheck
-    features: frozenset[str]
     graphs: list[GraphScope] = field(default_factory=list)
     owners: dict[str, GraphScope] = field(default_factory=dict)
     subscribed: dict[str, GraphScope] = field(default_factory=dict)
     hooked: dict[str, tuple[GraphScope, str]] = field(default_factory=dict)
 
 
-def build(app: App, findings: Findings, mapping: MappingCheck, features: frozenset[str]) -> Scope:
+def build(app: App, findings: Findings, mapping: MappingCheck) -> Scope:
     """The scope of an app; nothing is reported here."""
-    scope = Scope(app, findings, mapping, features)
+    scope = Scope(app, findings, mapping)
     for index, graph in enumerate(app.graphs):
         view = GraphScope(index, graph)
         triggers = [name for name, a in graph.activities.items() if isinstance(a, Trigger)]
         view.trigger = triggers[0] if len(triggers) == 1 else None
-        view.has_joins = "join" in features and any(
-            a.join is not None for a in graph.activities.values()
-        )
+        view.has_joins = any(a.join is not None for a in graph.activities.values())
         _link(view)
         _walk(view)
         for name, activity in graph.activities.items():

@@ -107,7 +107,10 @@ class LegLike(Protocol):
 
 
 class EdgeLike(Protocol):
-    """A transition that a run took, to the leg of `target` at `dimension`."""
+    """A transition that a run took, to the leg of `target` at `dimension`.
+
+    `source_dimension` is that of the source, "" for the one that lies furthest above the target.
+    """
 
     @property
     def source(self) -> str: ...
@@ -115,6 +118,8 @@ class EdgeLike(Protocol):
     def target(self) -> str: ...
     @property
     def dimension(self) -> str: ...
+    @property
+    def source_dimension(self) -> str: ...
 
 
 class Leg(Struct, frozen=True, kw_only=True):
@@ -147,3 +152,4 @@ class LegEdge(Struct, frozen=True, kw_only=True):
     source: str
     target: str
     dimension: str = ",0"
+    source_dimension: str = ""

@@ -130,7 +130,11 @@ def dimension_text(leg: LegLike) -> str:
 
 
 def _source(edge: EdgeLike, ids: dict[tuple[str, str], str]) -> str | None:
-    """The leg that an edge came from: the one of its source that lies furthest above the target."""
+    """The leg that an edge came from: where it says, else the one of its source that lies
+    furthest above the target.
+    """
+    if edge.source_dimension:
+        return ids.get(_key(edge.source, edge.source_dimension))
     above = edge.dimension
     while above:
         above = above.rpartition(",")[0]
@@ -162,17 +166,12 @@ def on_model(
     )
     states = {node.id: node.state for node in nodes}
     taken = {(edge.source, edge.target) for edge in edges}
-    parents: dict[str, int] = {}
-    for edge in graph.edges:
-        if edge.kind == "flow":
-            parents[edge.target] = parents.get(edge.target, 0) + 1
     return msgspec.structs.replace(
         graph,
         about=(*graph.about, *map(clean, about)),
         nodes=nodes,
         edges=tuple(
-            msgspec.structs.replace(e, taken=_is_taken(e, taken, states, parents))
-            for e in graph.edges
+            msgspec.structs.replace(e, taken=_is_taken(e, taken, states)) for e in graph.edges
         ),
     )
 
@@ -197,15 +196,10 @@ def _is_taken(
     edge: Edge,
     taken: set[tuple[str, str]],
     states: dict[str, State],
-    parents: dict[str, int],
 ) -> bool:
     reached = states.get(edge.source, "") not in ("", "idle")
     if edge.kind == "flow":
-        if (edge.source, edge.target) in taken:
-            return True
-        # A run names one source of a join only: the activity where its branches parted.
-        joined = parents[edge.target] > 1 and states.get(edge.target, "") not in ("", "idle")
-        return joined and states.get(edge.source) == "done"
+        return (edge.source, edge.target) in taken
     if edge.kind == "signal" and states.get(edge.source, "") == "":
         return states.get(edge.target) == "done"  # from a hook topic
     return reached

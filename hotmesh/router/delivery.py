@@ -18,20 +18,21 @@ class Delivery:
         stream, id: Where it lies.
         payload: Its field `p`, None when the entry has lost it (deleted under us) or never had it.
         extra: Its field `d`, which few entries have, or None.
-        to: Its field `to`: of an entry of an outbox, the partition that it is for.
+        to, app: Its field `to`: of an entry of an outbox, the partition that it is for, or the
+            other app.
         at: Its field `at`: which item of a run's history rides in `extra`, -1 for none.
         lost: Whether it lay with a worker that is gone.
         count: Deliveries so far, this one included; 1 for one read the first time. A poison guard,
             not an attempt counter.
     """
 
-    __slots__ = ("at", "count", "extra", "id", "lost", "payload", "stream", "to")
+    __slots__ = ("app", "at", "count", "extra", "id", "lost", "payload", "stream", "to")
 
     def __init__(
         self, stream: str, id: bytes, payload: bytes | None, extra: bytes | None = None
     ) -> None:
         self.stream, self.id, self.payload, self.extra = stream, id, payload, extra
-        self.count, self.to, self.at, self.lost = 1, -1, -1, False
+        self.count, self.to, self.app, self.at, self.lost = 1, -1, "", -1, False
 
     @property
     def key(self) -> Key:
@@ -56,11 +57,18 @@ def parse(stream: str, entries: list[Any]) -> list[Delivery]:
                 delivery.payload = fields[i + 1]
             elif name == b"d":
                 delivery.extra = fields[i + 1]
-            elif name == b"to" and fields[i + 1].isdigit():
-                delivery.to = int(fields[i + 1])
+            elif name == b"to":
+                _address(delivery, fields[i + 1])
             elif name == b"at":
                 delivery.at = int(fields[i + 1])
             elif name == b"lost":
                 delivery.lost = True
         deliveries.append(delivery)
     return deliveries
+
+
+def _address(delivery: Delivery, to: bytes) -> None:
+    if to.isdigit():
+        delivery.to = int(to)
+    elif to.startswith(b"@"):
+        delivery.app = to[1:].decode(errors="replace")

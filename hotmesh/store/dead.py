@@ -34,12 +34,25 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
 
 
 def bury_op(
-    position: int, payload: bytes, *, reason: str, stream: str, job: str, deliveries: int
+    position: int,
+    payload: bytes,
+    *,
+    reason: str,
+    stream: str,
+    job: str,
+    deliveries: int,
+    extra: bytes | None = None,
+    to: str = "",
 ) -> list[Any]:
-    """The op that keeps a dead letter, for `Store.answer`."""
+    """The op that keeps a dead letter, for `Store.answer`.
+
+    Args:
+        extra, to: What the entry has beside its payload: its fields `d` and `to`.
+    """
     from hotmesh.store.encode import text
 
-    return ["dead", position, text(payload), reason, stream, job, deliveries, DEAD_MAX]
+    facts = [reason, stream, job, deliveries, DEAD_MAX]
+    return ["dead", position, text(payload), *facts, text(extra or b""), to]
 
 
 async def find(store: Store, *, limit: int = 100, job: str | None = None) -> list[DeadLetter]:

@@ -105,11 +105,20 @@ class Command:
         return self._rarer_op(keys, partition, effect)
 
     def _append_op(self, partition: Partition, effect: Append) -> list[Any]:
+        if effect.rid:
+            return self._once_op(partition, effect)
         if effect.stream == "engine":
             return ["append", self.key(partition.engine), text(effect.payload)]
         if effect.stream == "worker":
             return ["append", self.key(partition.worker(effect.name)), text(effect.payload)]
         return ["forward", self.key(partition.outbox), effect.name, text(effect.payload)]
+
+    def _once_op(self, partition: Partition, effect: Append) -> list[Any]:
+        assert effect.stream != "worker", "a call is guarded by its job"
+        is_here = effect.stream == "engine"
+        stream = self.key(partition.engine if is_here else partition.outbox)
+        receipt = self.key(partition.receipt(effect.rid))
+        return ["once", stream, effect.name, text(effect.payload), receipt, RECEIPT_MS]
 
     def _publish_op(self, keys: Keys, effect: Publish) -> list[Any]:
         assert len(effect.payload) <= PUBLISH_BYTES_MAX, "pub/sub carries hints only"

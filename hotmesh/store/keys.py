@@ -94,13 +94,16 @@ class Keys:
     __slots__ = (
         "app",
         "app_id",
+        "collecting",
         "fleet",
+        "jobs",
         "members",
         "namespace",
         "partitions",
         "plans",
         "talk",
         "throttles",
+        "uses",
         "wake",
     )
 
@@ -108,6 +111,9 @@ class Keys:
         self.namespace, self.app_id = namespace, app_id
         self.app = f"{namespace}:{{{app_id}}}"
         self.plans = f"{self.app}:plans"
+        self.uses = f"{self.app}:uses"
+        self.collecting = f"{self.app}:collecting"
+        self.jobs = f"{namespace}:{{{app_id}/*}}:j:*"  # a pattern: neither part can hold a glob
         self.members = f"{self.app}:members"
         self.throttles = f"{self.app}:throttles"
         self.fleet = f"{self.app}:fleet"

@@ -1,14 +1,16 @@
 """Versions of an app: stored plans, the active one, and a cache of programs.
 
 A plan never changes under its version once it was activated, so a cached program is never wrong;
-an unknown version is fetched, never guessed.
+an unknown version is fetched, never guessed. Every process notes now and then which versions it
+uses, before it does: `store/collect.py` forgets plans that nobody has used or needs.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -20,7 +22,10 @@ from hotmesh.store.jobs import Store
 CACHED_MAX = 20
 """Programs kept per process: the active version, and those that jobs in flight still run on."""
 
-_PARTITIONS, _ACTIVATED = "partitions", "activated:"
+USED_EVERY_S = 30.0
+"""How often a process notes that it uses a version. What was noted so long ago may be in use."""
+
+_PARTITIONS, _ACTIVATED, _DIGEST = "partitions", "activated:", "digest:"
 
 
 class Deployed(Struct, frozen=True):
@@ -36,7 +41,10 @@ class Plans:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._programs: OrderedDict[str, Program] = OrderedDict()
+        self._noted: dict[str, float] = {}  # when the use of a version must be noted again
         self.active_version = ""  # as last seen; the server compares it at every start
+        self.is_abroad = False  # this app has to do with another one
+        self.on_abroad: list[Callable[[], None]] = []  # told once of that
 
     async def deploy(self, plan: Plan) -> Deployed:
         """Store a plan under its version. Nothing runs on it before it is activated.
@@ -49,12 +57,24 @@ class Plans:
         before = await self._store.transport.execute("HGET", keys.plans, plan.version)
         if before is not None and (before == data or decode_plan(before).digest == plan.digest):
             return Deployed(plan.version, changed=False)
-        activated = _ACTIVATED + plan.version
-        if not await self._store.run(
-            "deploy", [keys.plans, keys.app], plan.version, data, activated
-        ):
+        activated, digest = _ACTIVATED + plan.version, _DIGEST + plan.version
+        arguments = (plan.version, data, activated, digest, plan.digest)
+        if not await self._store.run("deploy", [keys.plans, keys.app], *arguments):
             raise VersionSealed(app_id=plan.app_id, version=plan.version)
         return Deployed(plan.version, changed=True)
+
+    async def is_taken(self, plan: Plan) -> bool:
+        """Whether the plan's version was activated with another model, so that it can't be
+        deployed.
+        """
+        keys, version = self._store.keys, plan.version
+        fields = (_ACTIVATED + version, _DIGEST + version)
+        activated, digest = await self._store.transport.execute("HMGET", keys.app, *fields)
+        stored = await self._store.transport.execute("HGET", keys.plans, version)
+        if activated is None:
+            return False
+        known = digest.decode() if digest is not None else ""
+        return (decode_plan(stored).digest if stored is not None else known) != plan.digest
 
     async def plan(self, version: str) -> Plan:
         """A stored plan.
@@ -81,7 +101,9 @@ class Plans:
         return sorted(n.decode() for n in names)
 
     def cached(self, version: str) -> Program | None:
-        """The program, if this process has it."""
+        """The program, if this process has it and has noted its use."""
+        if self._noted.get(version, 0.0) < time.monotonic():
+            return None
         return self._programs.get(version)
 
     async def prepare(self, version: str) -> str:
@@ -94,7 +116,7 @@ class Plans:
             VersionNotFound, FormatUnknown
         """
         data = await self._stored(version)
-        link(decode_plan(data))
+        self._linked(decode_plan(data))
         return _sha(data)
 
     async def sha(self, version: str) -> str:
@@ -106,16 +128,38 @@ class Plans:
         return _sha(await self._stored(version))
 
     async def program(self, version: str) -> Program:
-        """The program of a version that has been activated, linked once per process."""
+        """The program of a version that has been activated, linked once per process. Its use is
+        noted before this returns.
+        """
         program = self._programs.get(version)
         if program is None:
-            program = link(await self.plan(version))
+            program = self._linked(await self.plan(version))
             self._programs[version] = program
             while len(self._programs) > CACHED_MAX:
-                self._programs.popitem(last=False)
+                self._noted.pop(self._programs.popitem(last=False)[0], None)
         else:
             self._programs.move_to_end(version)
+        await self._note_use(version)
         return program
+
+    async def _note_use(self, version: str) -> None:
+        now = time.monotonic()
+        if self._noted.get(version, 0.0) < now:
+            now_ms = self._store.clock.now_ms()
+            await self._store.transport.execute("HSET", self._store.keys.uses, version, now_ms)
+            self._noted[version] = now + USED_EVERY_S
+
+    def _linked(self, plan: Plan) -> Program:
+        if plan.goes_abroad:
+            self.go_abroad()
+        return link(plan)
+
+    def go_abroad(self) -> None:
+        """A job of this app has to do with another app. Idempotent."""
+        if not self.is_abroad:
+            self.is_abroad = True
+            for call in self.on_abroad:
+                call()
 
     async def active(self, *, refresh: bool = False) -> Program:
         """The program that new jobs start on.

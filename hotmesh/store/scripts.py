@@ -49,6 +49,7 @@ SCRIPTS = (
     "deploy",
     "seal",
     "activate",
+    "collect",
     "rehome",
     "ask",
     "throttle",

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from hotmesh.compiler import Program
 from hotmesh.connect import ReplyError
-from hotmesh.core.start import job_key_of
+from hotmesh.core.identity import job_key_of
 from hotmesh.core.stats import INFINITY, name_of, slot_ms, slot_name
 from hotmesh.errors import QueryInvalid, TopicNotFound
 from hotmesh.mapping import Env

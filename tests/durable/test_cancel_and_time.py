@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from conftest import Durable
+from durable_env import Durable
 from support import eventually
 
 from hotmesh.durable import (

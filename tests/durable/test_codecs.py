@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import redis.asyncio as client_library
-from conftest import Durable
+from durable_env import Durable
 from support import eventually
 
 from hotmesh.durable import ActivityError, Client, RetryPolicy, Worker, activity, workflow

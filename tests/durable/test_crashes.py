@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import redis.asyncio as client_library
-from conftest import Durable
 from crash_worker import long_step, mixed, poison, steps, timers
+from durable_env import Durable
 from support import eventually
 
 HERE = Path(__file__).parent

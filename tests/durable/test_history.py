@@ -7,7 +7,7 @@ import json
 from xml.etree import ElementTree
 
 import pytest
-from conftest import Durable
+from durable_env import Durable
 from support import eventually
 
 from hotmesh import HotMesh

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from conftest import Durable
+from durable_env import Durable
 from support import eventually
 
 from hotmesh.durable import (

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from conftest import Durable
+from durable_env import Durable
 from support import eventually
 
 from hotmesh.durable import activity, workflow

@@ -29,13 +29,16 @@ from hotmesh.compiler import (
 from hotmesh.core import state
 from hotmesh.messages import (
     Adopt,
+    Begun,
     ChildStart,
     Continue,
     Discard,
+    Failure,
     Interrupt,
     Listen,
     Redeliver,
     Reply,
+    Retire,
     RetryRule,
     Send,
     SendAll,
@@ -44,6 +47,7 @@ from hotmesh.messages import (
     StreamMetadata,
     StreamResult,
     Tick,
+    Visit,
     Wake,
     Woken,
     Work,
@@ -70,7 +74,20 @@ metadata = StreamMetadata(
     trace=TRACE,
 )
 leg = state.Leg(
-    state.OPEN, 2, 1_760_000_000_000, 1_760_000_000_001, 202, 1, {"code": 500}, ["r1"], 3, "k", 9, 4
+    state.OPEN,
+    2,
+    1_760_000_000_000,
+    1_760_000_000_001,
+    202,
+    1,
+    {"code": 500},
+    ["r1"],
+    3,
+    "k",
+    9,
+    4,
+    ["a0,0,1"],
+    {"n": 1},
 )
 meta = state.Meta(
     "app",
@@ -88,6 +105,16 @@ meta = state.Meta(
     ",0,0",
     False,
     1_759_999_999_000,
+    ("app0", "3"),
+)
+failure = Failure(
+    418,
+    "no",
+    "a1",
+    ",0,0",
+    True,
+    "j1",
+    (Failure(500, "why", "b1", ",0,0", True, "j2", (Failure(410, "stop"),)),),
 )
 stats = StatsPlan(
     "{t.output.data.id}",
@@ -123,6 +150,8 @@ activity = ActivityPlan(
     input_schema={"type": "object"},
     output_schema={"type": "object"},
     options={"await": False},
+    persist=True,
+    threshold=1,
 )
 part = wire.Part(
     role="worker:a",
@@ -147,7 +176,7 @@ part = wire.Part(
 plan = Plan(
     "app",
     "2",
-    {"run": GraphPlan("run", "t", {"a1": activity}, "run.done", 15.0, "*/5 * * * *")},
+    {"run": GraphPlan("run", "t", {"a1": activity}, "run.done", 15.0, "*/5 * * * *", True)},
     {"hook.x": RulePlan("run", "a1", "{$self.hook.data.id}", 600_000)},
     {"limit": 5, "colour": "red"},
     "0123456789abcdef01234567",
@@ -156,10 +185,12 @@ plan = Plan(
 EXAMPLES: dict[str, Struct] = {
     "RetryRule": rule,
     "Work": work,
-    "Reply": Reply("j1", "a1", ",0,0", "2", "error", 418, DATA, "rid-1", 3, TRACE),
+    "Reply": Reply("j1", "a1", ",0,0", "2", "error", 418, DATA, "rid-1", 3, TRACE, (failure,)),
     "ChildStart": ChildStart(
-        "j2", "sub", "2", DATA, "j1", "a1", ",0,0", TRACE, False, 1_760_000_000_000
+        "j2", "sub", "2", DATA, "j1", "a1", ",0,0", TRACE, False, 1_760_000_000_000, ("app0", "3")
     ),
+    "Visit": Visit("j2", "2", ChildStart("j2", "sub", "2", DATA, "j1", "a1", ",0,0")),
+    "Begun": Begun("j1", "a1", ",0,0", "2", "app", "j2"),
     "Redeliver": Redeliver(work),
     "Wake": Wake("j1", "a1", ",0,0", "2", "timeout", 4),
     "Continue": Continue("j1", "2", (("a1", ",0,0"), ("a2", ",0,1,0")), "rid-1"),
@@ -168,9 +199,24 @@ EXAMPLES: dict[str, Struct] = {
     "Listen": Listen("hook.x\0key-1", "2", woken, True, "rid-2"),
     "Send": Send("hook.x\0key-1", "2", "hook.x", "key-1", signal, 600_000),
     "SendAll": SendAll("j1", "2", "hook.x", signal, DATA, ("k:v",)),
-    "Interrupt": Interrupt("j1", "2", "why", False, 411, 2_000, True, ("j0", "a0", ",0", "2")),
+    "Interrupt": Interrupt(
+        "j1",
+        "2",
+        "why",
+        False,
+        411,
+        2_000,
+        True,
+        ("j0", "a0", ",0", "2"),
+        5_000,
+        "rid-1",
+        1_760_000_000_000,
+        "j0",
+        1,
+    ),
     "Adopt": Adopt("j1", "j2", "2"),
     "Tick": Tick("run@20251009T085300Z", "2", "run", 1_760_000_000_000),
+    "Retire": Retire("j1", "2", 1_760_000_000_000),
     "Discard": Discard("j1", 15_000, "2"),
     "StreamMetadata": metadata,
     "StreamData": StreamData(metadata=metadata, data={"n": 7}),
@@ -179,6 +225,8 @@ EXAMPLES: dict[str, Struct] = {
     ),
     "Meta": meta,
     "Leg": leg,
+    "Failure": failure,
+    "Extras": state.Extras(("j2",), ("m,0,0",), 15_000, (b"\x91\x01",), (failure,), True),
     "Plan": plan,
     "Part": part,
     "Profile": wire.Profile(
@@ -208,6 +256,10 @@ FLEET = {"Part", "Profile", "Question", "Answer", "Throttle", "Message"}
 """Of `hotmesh.quorum.wire`: by pub/sub and in the hashes of the fleet, never in a stream."""
 
 
+def _stored() -> dict[str, type[Struct]]:
+    return {k.__name__: k for k in (state.Meta, state.Leg, state.Extras)}
+
+
 def structs() -> dict[str, type[Struct]]:
     """Everything that must have an example: what messages.py defines, and what is stored."""
     found = {
@@ -218,7 +270,7 @@ def structs() -> dict[str, type[Struct]]:
         and kind.__module__ == messages.__name__
     }
     fleet = {name: getattr(wire, name) for name in FLEET}
-    return {**found, **fleet, "Meta": state.Meta, "Leg": state.Leg, "Plan": Plan}
+    return {**found, **_stored(), **fleet, "Plan": Plan}
 
 
 def encode(example: Any) -> bytes:

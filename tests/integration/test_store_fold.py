@@ -90,6 +90,16 @@ effects: st.SearchStrategy[Effect] = st.one_of(
     st.builds(Append, st.just("engine"), st.just(""), blobs),
     st.builds(Append, st.just("worker"), topics, blobs),
     st.builds(Append, st.just("outbox"), st.sampled_from(["1", "12"]), blobs),
+    st.builds(
+        Append, st.just("engine"), st.just(""), blobs, st.sampled_from(["r1", "r" * 300, "r3"])
+    ),
+    st.builds(
+        Append,
+        st.just("outbox"),
+        st.sampled_from(["2", "@b"]),
+        blobs,
+        st.sampled_from(["r1", "r3"]),
+    ),
     st.builds(TimerSet, few_blobs, delays),
     st.builds(TimerDrop, few_blobs),
     st.builds(Publish, st.sampled_from(["caller", "topic"]), st.just("c"), st.binary(max_size=99)),
@@ -216,7 +226,10 @@ def _compare_slots(left: dict[str, Any], partition: Any, stored: Stored) -> None
         assert found[2] == waiting
     for slot, early in stored.early.items():
         found = left.pop(partition.early(*slot), ("list", True, []))
-        assert found[2] == [(b"1" if closes else b"0") + signal for signal, closes in early]
+        assert len(found[2]) == len(early)
+        for item, (signal, closes, until_ms) in zip(found[2], early, strict=True):
+            assert (item[:1], item[16:]) == (b"1" if closes else b"0", signal)
+            assert 0 <= int(item[1:16]) - until_ms < SLACK_MS
         assert found[1]
     for rid in stored.receipts:
         assert left.pop(partition.receipt(rid))[1]

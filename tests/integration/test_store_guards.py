@@ -454,7 +454,7 @@ def test_a_measure_that_is_not_finite_leaves_nothing_half_written(
 def test_a_slot_full_of_early_signals_refuses_one_more(live: Live, store: Store) -> None:
     begin(live, store)
     early = store.keys.of("j").early("s.a", "k")
-    live.do("RPUSH", early, *[b"1x"] * EARLY_MAX)
+    live.do("RPUSH", early, *[b"1" + b"9" * 15 + b"x"] * EARLY_MAX)
     live.do("PEXPIRE", early, 60_000)
     before = live.dump()
 
@@ -755,6 +755,21 @@ def test_a_dead_letter_is_given_another_life_once(live: Live, store: Store) -> N
 
     assert [r[1] for r in live.do("XRANGE", engine(store), "-", "+")] == [[b"p", b"\xffp"]]
     assert live.run(find(store)) == []
+
+
+def test_a_dead_letter_comes_back_with_all_that_its_entry_had(live: Live, store: Store) -> None:
+    partition = store.keys.of("j")
+    id = deliver(live, engine(store))
+    op = bury_op(
+        3, b"p", reason="x", stream=partition.outbox, job="j", deliveries=9, extra=b"\xff", to="@b"
+    )
+    live.run(store.answer(entry_of(store, id), ME, [op], [partition.dead]))
+    (letter,) = live.run(find(store))
+
+    assert live.run(retry(store, letter.id))
+
+    (row,) = live.do("XRANGE", partition.outbox, "-", "+")
+    assert row[1] == [b"p", b"p", b"d", b"\xff", b"to", b"@b"]
 
 
 def test_a_dead_letter_is_dropped(live: Live, store: Store) -> None:

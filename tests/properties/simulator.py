@@ -32,9 +32,10 @@ from hotmesh.core import (
     advance,
     begin,
     decode_record,
+    missed,
     refuse,
 )
-from hotmesh.core.signals import bounce, slot_effect
+from hotmesh.core.signals import address, bounce, slot, slot_effect, telling
 from hotmesh.core.state import (
     DATA,
     ERROR,
@@ -56,6 +57,7 @@ from hotmesh.messages import (
     Redeliver,
     Reply,
     Send,
+    Signal,
     Woken,
     Work,
     decode_engine_entry,
@@ -113,6 +115,19 @@ class _Decision:
     rev: int
     outcome: Outcome
     request: str | None = None
+    now_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A decision that took effect, for who wants to follow the run: what it was made on, when, and
+    what it says that happened. Without a job: nothing moves, and time goes on.
+    """
+
+    jid: str
+    events: tuple[Any, ...] = ()
+    outcome: Outcome = field(default_factory=Outcome)
+    now_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -158,6 +173,7 @@ class Simulation:
         self.calls: Counter[tuple[str, str, str, int]] = Counter()
         self.log: deque[str] = deque(maxlen=400)
         self.accepted: set[str] = set()
+        self.applied: list[Applied] = []
         self.settling = False
         self._reads_again: set[str] = set()
         self._owed: dict[tuple[str, str, str], list[Reply]] = {}
@@ -166,6 +182,7 @@ class Simulation:
         kinds = ["client", *["engine"] * engines, *["worker"] * workers, "timers", "adder"]
         kinds += ["outbox"] * 2 if count > 1 else []
         kinds += ["stopper"] if stop else []
+        kinds += ["signaller"] if scenario.signals else []
         self.actors = [self._new(kind, slot) for slot, kind in enumerate(kinds)]
 
     # -- running
@@ -175,7 +192,7 @@ class Simulation:
         while not self.choose.exhausted:
             self._chaos()
         for actor in self.actors:
-            if actor.kind not in ("client", "stopper"):
+            if actor.kind not in ("client", "stopper", "signaller"):
                 self._crash(actor)
         self.settling = True
         self._settle()
@@ -184,7 +201,7 @@ class Simulation:
     def _chaos(self) -> None:
         what = self.choose(24)
         actor = self.actors[self.choose(len(self.actors))]
-        if what == 22 and actor.kind not in ("client", "stopper"):
+        if what == 22 and actor.kind not in ("client", "stopper", "signaller"):
             self.met["crash"] += 1
             self._crash(actor)
         elif what == 23:
@@ -205,6 +222,7 @@ class Simulation:
             timers = [at for p in self.server.partitions for at in p.shared.timers.values()]
             if not timers:
                 return
+            self.applied.append(Applied(""))
             self.server.now_ms = max(self.server.now_ms, min(timers))
         raise Violation(f"no rest after {STEPS_MAX} steps; left: {self.server.leftovers()[:5]}")
 
@@ -219,6 +237,7 @@ class Simulation:
             "adder": self._adder,
             "outbox": self._outbox,
             "stopper": self._stopper,
+            "signaller": self._signaller,
         }[kind](name)
         return Actor(kind, slot, name, moves)
 
@@ -261,9 +280,12 @@ class Simulation:
                 event = Start(
                     jid=jid, topic=topic, data=decode_value(raw), raw=raw, caller=f"c-{jid}"
                 )
+                now_ms = self.server.now_ms
                 _, outcome = begin(self.program, event, self._env(), self.limits)
                 yield "decided"
-                self.server.create(jid, f"r-{jid}", outcome.effects, None, outcome.notes)
+                verdict = self.server.create(jid, f"r-{jid}", outcome.effects, None, outcome.notes)
+                if verdict is Verdict.APPLIED:
+                    self.applied.append(Applied(jid, (event,), outcome, now_ms))
                 yield "applied"
                 if not self._loses_reply():
                     break
@@ -369,10 +391,13 @@ class Simulation:
         if job is not None:
             rev = job.rev
             events: list[Any] = [a.event for a in arrivals]
-            return _Decision(arrivals, rev, advance(self.program, job, events, env, self.limits))
+            outcome = advance(self.program, job, events, env, self.limits)
+            return _Decision(arrivals, rev, outcome, now_ms=env.now_ms)
         first = arrivals[0].event
         if isinstance(first, Woken):
             return _Decision(arrivals[:1], 0, bounce(first, self.limits, jid))
+        if isinstance(first, Interrupt):
+            return _Decision(arrivals[:1], 0, missed(first, self.limits))
         if not isinstance(first, ChildStart):
             return _Decision(arrivals[:1], 0, Outcome())
         start = Start(
@@ -387,7 +412,7 @@ class Simulation:
         except HotMeshError as exc:
             return _Decision(arrivals[:1], 0, refuse(first, exc, self.limits))
         request = f"{first.parent_jid}/{first.parent_aid}{first.parent_dad}"
-        return _Decision(arrivals[:1], 0, outcome, request)
+        return _Decision(arrivals[:1], 0, outcome, request, env.now_ms)
 
     def _apply(self, name: str, jid: str, decision: _Decision, stream: Stream) -> Verdict:
         outcome, first = decision.outcome, decision.arrivals[0]
@@ -404,6 +429,9 @@ class Simulation:
             verdict = self.server.create(
                 jid, decision.request, outcome.effects, held, outcome.notes
             )
+        if verdict is Verdict.APPLIED:
+            events = tuple(a.event for a in decision.arrivals)
+            self.applied.append(Applied(jid, events, outcome, decision.now_ms))
         self.met[verdict.name.lower()] += 1
         kinds = [type(a.event).__name__ for a in decision.arrivals]
         self.log.append(f"{name} {jid[:8]} rev {decision.rev} {kinds}: {verdict.name}")
@@ -478,7 +506,7 @@ class Simulation:
         job = decode_record(jid, self.server.load(jid, None) or {})
         leg = job.legs.get(aid + dad) if job is not None else None
         sent = len(self.scenario.answer_plan(aid)) - 1 - len(replies)
-        if not replies or leg is None or leg.state != OPEN or leg.generation != sent + 1:
+        if not replies or leg is None or leg.state != OPEN or leg.generation < sent + 1:
             return None
         return replies.pop(0)
 
@@ -492,15 +520,31 @@ class Simulation:
                 continue
             rev = job.rev
             event = Interrupt(self.stop, self.program.version)
+            now_ms = self.server.now_ms
             outcome = advance(self.program, job, [event], self._env(), self.limits)
             yield "decided"
             if not outcome.effects:
                 break  # it had ended
             verdict = self.server.apply(self.stop, rev, outcome.effects, None, outcome.notes)
             self.met[f"stop {verdict.name.lower()}"] += 1
+            if verdict is Verdict.APPLIED:
+                self.applied.append(Applied(self.stop, (event,), outcome, now_ms))
             yield "applied"
             if verdict is Verdict.APPLIED:
                 break
+        while True:
+            yield IDLE
+
+    def _signaller(self, name: str) -> Iterator[str]:
+        """Sends the signals of the scenario, early or late, again after a lost reply."""
+        for number, (topic, data) in enumerate(self.scenario.signals):
+            key, pending_ms = address(self.program, topic, data, self._env())
+            raw = encode(data, what="a signal")
+            effect = telling(topic, key, Signal("success", 200, raw, f"sig{number}"), pending_ms)
+            where = slot(topic, key)
+            for _ in range(1 + (self.choose(4) == 3)):
+                self.server.apply(where, 0, [effect], None)
+                yield "signalled"
         while True:
             yield IDLE
 

@@ -143,6 +143,7 @@ class Scenario:
         self.starts = [(f"job-{i}", "g0", {"n": n, "items": ITEMS}) for i, n in enumerate(payloads)]
         self.kinds: dict[str, tuple[Kind, int]] = {}
         self.expected: object | None = None
+        self.signals: list[tuple[str, Any]] = []
         self.model = _Builder(self).model()
 
     def __repr__(self) -> str:

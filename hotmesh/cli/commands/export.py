@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from hotmesh.cli.context import Cli
-from hotmesh.cli.jobs import print_timeline, status_text
+from hotmesh.cli.jobs import print_failures, print_timeline, status_text
 
 if TYPE_CHECKING:
     from hotmesh.mesh.timeline import Timeline
@@ -30,6 +30,7 @@ async def export(jid: str, /, *, format: Format = "table", cli: Cli) -> None:
         return
     status = status_text(timeline.status, timeline.error)
     cli.output.line(f"job {jid} of {timeline.topic}, version {timeline.version}: {status}")
+    print_failures(cli.output, timeline.errors)
     print_timeline(cli.output, timeline)
     cli.output.data(timeline.data)
 

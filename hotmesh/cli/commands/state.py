@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hotmesh.cli.context import Cli
-from hotmesh.cli.jobs import iso, status_text
+from hotmesh.cli.jobs import iso, print_failures, status_text
 
 
 async def state(jid: str, /, *, cli: Cli) -> None:
@@ -23,4 +23,5 @@ async def state(jid: str, /, *, cli: Cli) -> None:
     cli.output.line(f"job {facts.jid} of {facts.tpc}, version {facts.vrs} of app {facts.app}")
     status = status_text(facts.js, facts.err)
     cli.output.line(f"created {iso(facts.jc)}, changed {iso(facts.ju)}: {status}")
+    print_failures(cli.output, output.errors)
     cli.output.data(output.data)

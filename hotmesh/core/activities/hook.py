@@ -10,10 +10,9 @@ from hotmesh.compiler import Node
 from hotmesh.core import signals, waits
 from hotmesh.core.activities.passing import output_of, pass_on
 from hotmesh.core.context import build, generation_of
+from hotmesh.core.inputs import duration_ms
 from hotmesh.core.state import OPEN, Leg
 from hotmesh.core.turn import Turn
-from hotmesh.durations import parse
-from hotmesh.errors import MappingError
 
 
 def enter(turn: Turn, node: Node, dad: str) -> None:
@@ -42,9 +41,7 @@ def _wait(
         key = signals.key_of(
             node.listens, context, turn.env, f"'expected' of the hook rule of activity {node.id!r}"
         )
-    output = output_of(turn, node, context)
-    if output is not None:
-        turn.set_output(node, base, output)
+    leg.given = output_of(turn, node, context)
     waits.begin(turn, node, base, leg, sleep_ms=max(0, sleep_ms), key=key)
 
 
@@ -52,12 +49,4 @@ def _sleep_ms(turn: Turn, node: Node, context: dict[str, Any]) -> int:
     """Milliseconds to sleep; 0 for no `sleep`, or one that is no positive number."""
     if node.sleep is None:
         return 0
-    value = node.sleep(context, turn.env)
-    try:
-        if isinstance(value, str):
-            return parse(value)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
-            return parse(value)
-    except ValueError as exc:
-        raise MappingError(f"sleep of activity {node.id!r}: {exc}") from exc
-    return 0
+    return duration_ms(node.sleep(context, turn.env), f"sleep of activity {node.id!r}")

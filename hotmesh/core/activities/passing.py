@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hotmesh.compiler import Node
-from hotmesh.core.legs import OK, choose, emit, follow
+from hotmesh.core.legs import OK, choose, follow, telling
 from hotmesh.core.state import Leg
 from hotmesh.core.turn import Turn, close
 from hotmesh.mapping import plain
@@ -18,13 +18,13 @@ def pass_on(turn: Turn, node: Node, dad: str, leg: Leg, context: dict[str, Any])
     """
     following, _ = choose(turn, node, context, OK)
     output, mapped = maps(turn, node, context)
-    emits = emit(turn, node, context)
+    tells = telling(turn, node, context)
     if output is not None:
         turn.set_output(node, dad, output)
     turn.merge_data(node, mapped)
     leg.code = OK
     close(leg, turn.env.now_ms)
-    follow(turn, node, dad, dad, leg, following, open_units=-1, emits=emits)
+    follow(turn, node, dad, dad, leg, following, open_units=-1, tells=tells)
 
 
 def maps(turn: Turn, node: Node, context: dict[str, Any]) -> tuple[Any, Any]:

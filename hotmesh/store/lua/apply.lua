@@ -4,7 +4,7 @@
 --       guard: {name, ...} of guards/<name>.lua    ops: array of {name, ...} of ops/<name>.lua
 -- RETURNS: 1 APPLIED · 2 STALE · 3 DUPLICATE · 4 VERSION · 5 OVERLOADED · 6 LOST · 7 UNSEEN · 8 GONE; all but 1 have written nothing;
 --          of some guards an array, as they say
--- CALLER: store/jobs.py apply        INCLUDES: said, now, holds, acknowledge, deliver, rouse, guards/*, ops/*
+-- CALLER: store/jobs.py apply        INCLUDES: said, now, holds, acknowledge, deliver, overdue, rouse, guards/*, ops/*
 -- The loader makes one function of each kind of section (guard, settle, check, run) with a branch per file: a table of closures
 -- would be built anew at every call.
 local command = cmsgpack.unpack(ARGV[1])
@@ -12,7 +12,7 @@ local ops, skew_ms = command[2], command[3]
 local verdict = guard(command[1])
 if verdict ~= 1 then return verdict end
 for i = 1, #ops do
-  local refusal = check(ops[i])
+  local refusal = check(ops[i], skew_ms)
   if refusal then return refusal end
 end
 settle(command[1])

@@ -6,10 +6,15 @@ local found = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
 if not found then return 0 end
 redis.call('XLEN', KEYS[2])
 if ARGV[2] == '1' then
-  local fields = found[2]
+  local fields, entry = found[2], {}
   for i = 1, #fields, 2 do
-    if fields[i] == 'p' then redis.call('XADD', KEYS[2], '*', 'p', fields[i + 1]) end
+    local name = fields[i]
+    if name == 'p' or name == 'd' or name == 'to' then
+      entry[#entry + 1] = name
+      entry[#entry + 1] = fields[i + 1]
+    end
   end
+  redis.call('XADD', KEYS[2], '*', unpack(entry))
 end
 redis.call('XDEL', KEYS[1], ARGV[1])
 return 1

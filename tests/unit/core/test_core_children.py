@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from core_run import NOW_MS, ChildStart, Limits, Reply, Run, graph, one_graph, program
 
-from hotmesh.core import Outcome, job_id_of, refuse
+from hotmesh.core import Outcome, TimerSet, job_id_of, missed, refuse
+from hotmesh.core.step import AGAIN_MS
 from hotmesh.errors import MappingError, NameInvalid, PayloadInvalid, TopicNotFound
 from hotmesh.mapping import Env
-from hotmesh.messages import decode_engine_entry
+from hotmesh.messages import Interrupt, decode_engine_entry
 from hotmesh.payload import decode
 
 PARENT = (
@@ -160,7 +162,7 @@ def test_a_child_that_can_not_begin_is_an_error_of_the_await() -> None:
 
 def test_a_child_that_can_not_begin_and_is_not_awaited_tells_nobody() -> None:
     [start] = Run(PARENT, {"n": 4}).pop_entries()
-    unheard = ChildStart(*[getattr(start, f) for f in start.__struct_fields__[:-2]], answer=False)
+    unheard = msgspec.structs.replace(start, answer=False)
 
     assert refuse(unheard, PayloadInvalid("no"), Limits()) == Outcome()
 
@@ -243,3 +245,26 @@ def test_a_graph_without_a_mapped_id_leaves_it_open() -> None:
 def test_a_topic_that_nothing_subscribes_to_starts_no_job() -> None:
     with pytest.raises(TopicNotFound):
         Run(PARENT, topic="rum")
+
+
+def test_an_order_from_above_is_for_the_child_of_that_parent_alone() -> None:
+    start = next(e for e in Run(PARENT, {"n": 4}).pop_entries() if isinstance(e, ChildStart))
+    run = Run(PARENT, {"n": 4}, jid=start.jid, parent=start)
+
+    run.take(Interrupt(start.jid, parent="another"))
+    assert run.status > 0
+    run.take(Interrupt(start.jid, parent=start.parent_jid))
+
+    assert run.status < 0
+
+
+def test_an_order_from_above_for_a_child_that_has_not_begun_is_tried_again() -> None:
+    order, delays = Interrupt("c1", parent="j1", descend=True), []
+    while timers := [e for e in missed(order, Limits()).effects if isinstance(e, TimerSet)]:
+        entry = decode_engine_entry(timers[0].entry)
+        assert isinstance(entry, Interrupt)
+        order = entry
+        delays.append(timers[0].after_ms)
+
+    assert delays == list(AGAIN_MS)
+    assert missed(Interrupt("c1"), Limits()).effects == []

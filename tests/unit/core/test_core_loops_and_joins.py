@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from core_run import Limits, Redeliver, Run, graph, one_graph, reply_to
+from core_run import ChildStart, Limits, Redeliver, Run, graph, one_graph, reply_to
 from msgspec.structs import replace
 
 from hotmesh.core.items import ITEMS_MAX
@@ -302,4 +302,61 @@ def test_the_legs_of_a_joined_activity_are_closed() -> None:
         run.reply(run.work(f"p{i}"), {"n": i})
 
     assert {leg.state for leg in run.job.legs.values()} == {DONE}
-    assert run.job.joining == []
+    assert run.job.extras.joining == ()
+
+
+def test_the_record_of_a_join_says_which_legs_led_to_it() -> None:
+    activities = """
+    t: {type: trigger}
+    p: {type: hook}
+    w: {type: worker, topic: w}
+    again: {type: cycle, ancestor: p}
+    v: {type: worker, topic: v}
+    j: {type: hook, join: all}
+    """
+    edges = """
+    t: [{to: p}, {to: v}]
+    p: [{to: w}]
+    w: [{to: again, conditions: {code: 500}}, {to: j}]
+    v: [{to: j, conditions: {code: 201}}]
+    """
+    run = Run(graph(activities, edges))
+
+    run.reply(run.work("w"), {"message": "no"}, status="error", rid="1")
+    assert run.job.arrived == {"j,0,0": ["w,0,0,0"]}
+    run.reply(run.work("w"), rid="2")
+    run.reply(run.work("v"))
+
+    assert run.status == 0
+    assert run.job.arrived == {"j,0,0": ["w,0,0,0", "w,0,1,0"]}
+
+
+def test_a_loop_over_an_await_starts_a_child_a_turn_and_reads_its_own_turn() -> None:
+    activities = """
+    t: {type: trigger}
+    p: {type: hook}
+    a: {type: await, topic: run, input: {maps: {n: '{p.output.data.n}'}}}
+    h: {type: hook, job: {maps: {last: '{a.output.data.n}'}}}
+    again: {type: cycle, ancestor: p, input: {maps: {n: '{a.output.data.n}'}}}
+    """
+    edges = """
+    t: [{to: p}]
+    p: [{to: a}]
+    a: [{to: h}]
+    h:
+      - to: again
+        conditions:
+          match:
+            - expected: true
+              actual: {'@pipe': [['{a.output.data.n}', 3], ['{@conditional.less_than}']]}
+    """
+    run = Run(graph(activities, edges))
+    seen = []
+
+    for n in (1, 2, 3):
+        (start,) = [e for e in run.pop_entries() if isinstance(e, ChildStart)]
+        seen.append((start.parent_dad, decode(start.data)))
+        run.take(reply_to(start, {"n": n}, rid=f"r{n}"))
+
+    assert seen == [(",0,0,0", {}), (",0,1,0", {"n": 1}), (",0,2,0", {"n": 2})]
+    assert (run.status, run.data) == (0, {"last": 3})

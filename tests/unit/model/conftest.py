@@ -34,13 +34,13 @@ class SimpleMapping:
             yield Doubt("there is no function {@string.shout}")
 
 
-def judge(source: Any, *, base: Path | None = None, features: Iterable[str] = ()) -> list[Finding]:
+def judge(source: Any, *, base: Path | None = None) -> list[Finding]:
     """What `load`, or else `check`, finds."""
     try:
         loaded = load(source, base=base)
     except ModelInvalid as exc:
         return list(exc.findings)
-    return check(loaded, SimpleMapping(), features=tuple(features))
+    return check(loaded, SimpleMapping())
 
 
 @pytest.fixture(name="judge")

@@ -21,7 +21,7 @@ BLOCKS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 def test_a_block_of_the_page_is_a_model_without_findings(
     number: int, judge: Callable[..., list[Finding]]
 ) -> None:
-    assert judge(BLOCKS[number], features=("join", "each")) == []
+    assert judge(BLOCKS[number]) == []
 
 
 def test_the_page_has_a_block_for_every_activity_type() -> None:

@@ -402,7 +402,7 @@ def test_a_condition_knows_whether_success_satisfies_it() -> None:
 # -- what a graph may be
 
 
-def test_later_features_can_be_allowed(judge: Callable[..., list[Finding]]) -> None:
+def test_joins_and_items_are_part_of_the_language(judge: Callable[..., list[Finding]]) -> None:
     text = """
 app:
   id: demo
@@ -421,8 +421,7 @@ app:
         b: [{to: c}]
         c: [{to: d}]
 """
-    assert {f.path.rpartition(".")[2] for f in judge(text)} >= {"join", "each", "concurrency"}
-    assert judge(text, features=["join", "each"]) == []
+    assert judge(text) == []
 
 
 def test_a_signal_to_all_needs_the_index_of_the_waiting_graph(

@@ -274,7 +274,10 @@ EXAMPLES: dict[str, effects.Effect] = {
 }
 if hasattr(effects, "Delete"):
     EXAMPLES["Delete"] = effects.Delete()
-OTHERS: dict[str, list[effects.Effect]] = {"forward": [effects.Append("outbox", "1", b"x")]}
+OTHERS: dict[str, list[effects.Effect]] = {
+    "forward": [effects.Append("outbox", "1", b"x")],
+    "once": [effects.Append("engine", "", b"x", "r")],
+}
 
 
 def ops_of(ordered: list[effects.Effect]) -> list[str]:

@@ -12,8 +12,10 @@ if op[8] > 0 and not redis.call('SET', KEYS[op[8]], '1', 'NX', 'PX', op[9]) then
 while true do
   local early = redis.call('LPOP', KEYS[op[3]])
   if not early then break end
-  deliver(KEYS[op[4]], KEYS[op[5]], op[6], op[7], string.sub(early, 2))
-  if string.sub(early, 1, 1) == '1' then return end
+  if not overdue(early, now(skew_ms)) then
+    deliver(KEYS[op[4]], KEYS[op[5]], op[6], op[7], string.sub(early, 17))
+    if string.sub(early, 1, 1) == '1' then return end
+  end
 end
 if op[10] and redis.call('LLEN', KEYS[op[2]]) > 0 and redis.call('LINDEX', KEYS[op[2]], 0) ~= op[7] then
   deliver(KEYS[op[4]], KEYS[op[5]], op[6], op[7], op[10])

@@ -5,7 +5,9 @@
 redis.call('LLEN', KEYS[op[2]])
 redis.call('XLEN', KEYS[op[4]])
 redis.call('XLEN', KEYS[op[5]])
-if redis.call('LLEN', KEYS[op[3]]) >= op[12] then return 5 end
+if redis.call('LLEN', KEYS[op[3]]) >= op[12] then
+  if not overdue(redis.call('LINDEX', KEYS[op[3]], 0), now(skew_ms)) then return 5 end
+end
 --@ run
 -- A repeated sending must not be taken for another signal, which would meet the next waiter.
 if not redis.call('SET', KEYS[op[6]], '1', 'NX', 'PX', op[11]) then return end
@@ -14,6 +16,13 @@ if waiter then
   deliver(KEYS[op[4]], KEYS[op[5]], op[7], waiter, op[8])
   if op[9] == '1' then redis.call('LPOP', KEYS[op[2]]) end
 elseif op[10] > 0 then
-  redis.call('RPUSH', KEYS[op[3]], op[9] .. op[8])
-  redis.call('PEXPIRE', KEYS[op[3]], op[10])
+  local now_ms = now(skew_ms)
+  local first = redis.call('LINDEX', KEYS[op[3]], 0)
+  while first and overdue(first, now_ms) do
+    redis.call('LPOP', KEYS[op[3]])
+    first = redis.call('LINDEX', KEYS[op[3]], 0)
+  end
+  local left_ms = redis.call('PTTL', KEYS[op[3]])
+  redis.call('RPUSH', KEYS[op[3]], op[9] .. string.format('%015.0f', now_ms + op[10]) .. op[8])
+  redis.call('PEXPIRE', KEYS[op[3]], string.format('%.0f', math.max(left_ms, op[10])))
 end
