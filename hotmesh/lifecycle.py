@@ -48,6 +48,11 @@ class Host:
         self._running: list[list[tuple[Component, asyncio.Task[None]]]] = []
         self.failed: asyncio.Future[Any] | None = None
 
+    @property
+    def components(self) -> list[Component]:
+        """All of them, in the order in which they start."""
+        return [component for stage in self._stages for component in stage]
+
     async def start(self) -> None:
         """Start all, in order; returns when the last one has started.
 

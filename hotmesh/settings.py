@@ -126,6 +126,19 @@ class Log(Struct, frozen=True, kw_only=True):
     format: LogFormat = "auto"
 
 
+class Admin(Struct, frozen=True, kw_only=True):
+    """Health, metrics and operations over HTTP.
+
+    Attributes:
+        bind: `[HOST:]PORT`, on loopback without a host; None for no admin (`hotmesh dev` takes
+            8642 then), `off` for none there either.
+        token: What callers must show; needed for any host but loopback.
+    """
+
+    bind: str | None = None
+    token: str | None = None
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """All of them, by component."""
 
@@ -134,6 +147,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     engine: Engine = msgspec.field(default_factory=Engine)
     worker: Worker = msgspec.field(default_factory=Worker)
     log: Log = msgspec.field(default_factory=Log)
+    admin: Admin = msgspec.field(default_factory=Admin)
 
 
 class Name(Struct, frozen=True):
@@ -173,9 +187,10 @@ _FLAGS = {
     "worker.grace": "--grace",
     "log.level": "--log-level",
     "log.format": "--log-format",
+    "admin.bind": "--admin",
 }
 _VARIABLES = {"redis": "HOTMESH_REDIS_URL"}  # the others follow from their keys
-_SECRETS = frozenset({"redis"})
+_SECRETS = frozenset({"redis", "admin.token"})
 
 
 def _names() -> Iterator[Name]:
@@ -221,7 +236,7 @@ class Loaded(Struct, frozen=True):
         for key, name in NAMES.items():
             value = getattr(getattr(self.settings, name.component), name.field)
             if name.is_secret and value is not None:
-                value = mask_url(value)
+                value = mask_url(value) if key == "redis" else "***"
             yield Shown(key, value, self.origin(key), name.flag.rstrip("="), name.variable)
 
 

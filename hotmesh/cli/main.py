@@ -97,6 +97,7 @@ def read_call(
     grace: Annotated[str | None, _OfProcess] = None,
     log_level: Annotated[str | None, _OfProcess] = None,
     log_format: Annotated[str | None, _OfProcess] = None,
+    admin: Annotated[str | None, _OfProcess] = None,
 ) -> Call:
     """Durable workflows and an event-driven service mesh on Redis or Valkey.
 
@@ -114,10 +115,11 @@ def read_call(
         grace: How long calls may run on when the process stops.
         log_level: debug, info, warning or error.
         log_format: auto, console or json.
+        admin: [HOST:]PORT of health, metrics and operations over HTTP.
     """
     flags = {"redis": redis, "app": app, "namespace": namespace, "home": home, "lease": lease}
     flags |= {"partitions": partitions, "worker.concurrency": concurrency, "worker.grace": grace}
-    flags |= {"log.level": log_level, "log.format": log_format}
+    flags |= {"log.level": log_level, "log.format": log_format, "admin.bind": admin}
     for pair in set:
         key, mark, value = pair.partition("=")
         if not mark:

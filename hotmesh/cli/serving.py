@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 
+from hotmesh.cli.admin import serving_admin
 from hotmesh.cli.context import Context
 from hotmesh.connect import Connection
 from hotmesh.lifecycle import EXIT_FAILED, EXIT_KILLED, serve
@@ -35,11 +36,13 @@ async def run(
         prepare: Awaited once everything runs, before that line.
     """
     cli.configure_logs(stays=True)
-    async with cli.connection() as connection:
+    async with serving_admin(cli, app_id, role) as admin, cli.connection() as connection:
         mesh = await cli.join(connection, app_id, engine=engine, workers=workers)
         try:
             if prepare is not None:
                 await prepare(mesh, connection)
+            if admin is not None:
+                admin.attach(mesh)
             code = await stay(cli, mesh, connection, app_id, role, [w.topic for w in workers])
         finally:
             await mesh.stop()

@@ -89,6 +89,7 @@ class HotMesh:
         )
         self._results = Results(connection, store, self._guid)
         self._subscriptions: list[OutputSubscription] = []
+        self.store = store  # for tools
         self.host = Host([])
         self._stopped = False
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
@@ -96,6 +97,7 @@ class Router:
         self.settings = settings
         self.held: set[Key] = set()
         self.paused = False
+        self.read_at = time.monotonic()  # of the last read that succeeded
         self._connection, self._store, self._handler = connection, store, handler
         self._draining = asyncio.Event()
         self._room = asyncio.Event()
@@ -126,6 +128,13 @@ class Router:
         """Stop reading. Idempotent; before `run` it makes `run` return at once."""
         self._draining.set()
         self._room.set()
+
+    @property
+    def state(self) -> str:
+        """`running`, `paused` or `draining`."""
+        if self._draining.is_set():
+            return "draining"
+        return "paused" if self.paused else "running"
 
     async def run(self, started: asyncio.Event) -> None:
         """Read until drained. What is held then is the handler's to finish or to hand back."""
@@ -195,6 +204,7 @@ class Router:
         except ServerUnavailable:
             self._history = True  # a lost reply may have left entries in our pending list
             raise
+        self.read_at = time.monotonic()
         deliveries = []
         for stream, entries in reply or ():
             deliveries += parse(stream.decode(), entries)

@@ -39,6 +39,31 @@ def configure(service: str) -> None:
         _configure_metrics(metrics, service)
 
 
+def add_prometheus(service: str) -> None:
+    """Have `/metrics` show what is measured, beside what the variables ask for.
+
+    Raises:
+        SettingsInvalid: The extra is not installed.
+    """
+    from opentelemetry import metrics
+    from opentelemetry.sdk.metrics import MeterProvider
+
+    try:
+        from opentelemetry.exporter.prometheus import PrometheusMetricReader
+    except ImportError as exc:
+        raise SettingsInvalid(
+            "/metrics needs the Prometheus exporter; run pip install 'hotmesh[admin]'"
+        ) from exc
+    reader = PrometheusMetricReader()
+    provider = metrics.get_meter_provider()
+    if isinstance(provider, MeterProvider):
+        provider.add_metric_reader(reader)
+        return
+    provider = MeterProvider([reader], resource=_resource(service), shutdown_on_exit=False)
+    metrics.set_meter_provider(provider)
+    _close.append(provider.shutdown)
+
+
 def close() -> None:
     """Send what is left, and stop. Does nothing the second time."""
     while _close:
