@@ -81,6 +81,7 @@ class Engine(Struct, frozen=True, kw_only=True):
         deliveries_max: Deliveries of an entry before it goes to the dead letters.
         versions_kept: Versions that were active before and whose plans are kept to go back to.
         allow_eviction: Accept a server that may evict keys. Jobs can vanish then.
+        trace_split: A leg that is woken after more than this begins a trace of its own; 0 never.
     """
 
     batch: int = 200
@@ -89,8 +90,10 @@ class Engine(Struct, frozen=True, kw_only=True):
     deliveries_max: int = 10
     versions_kept: int = 1
     allow_eviction: bool = False
+    trace_split: Time = "1h"
 
     def __post_init__(self) -> None:
+        _at_least_ms("engine.trace_split", self.trace_split, 0)
         _between("engine.batch", self.batch, 1, 10_000)
         _between("engine.steps_max", self.steps_max, 1, 100_000)
         _between("engine.backlog_max", self.backlog_max, 0, 2**53)
@@ -189,7 +192,11 @@ _FLAGS = {
     "log.format": "--log-format",
     "admin.bind": "--admin",
 }
-_VARIABLES = {"redis": "HOTMESH_REDIS_URL"}  # the others follow from their keys
+_VARIABLES = {
+    "redis": "HOTMESH_REDIS_URL",
+    "engine.trace_split": "HOTMESH_TRACE_SPLIT",
+}
+"""The others follow from their keys."""
 _SECRETS = frozenset({"redis", "admin.token"})
 
 

@@ -84,7 +84,12 @@ class HotMesh:
             store,
             self._plans,
             Observer(store.keys.app_id, self._metrics, store.clock.now_ms),
-            Limits(settings.steps_max, settings.payload_bytes_max, len(store.keys.partitions)),
+            Limits(
+                settings.steps_max,
+                settings.payload_bytes_max,
+                len(store.keys.partitions),
+                parse(settings.trace_split),
+            ),
             backlog_max=settings.backlog_max,
         )
         self._results = Results(connection, store, self._guid)
