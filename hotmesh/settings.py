@@ -129,6 +129,31 @@ class Log(Struct, frozen=True, kw_only=True):
     format: LogFormat = "auto"
 
 
+class Otel(Struct, frozen=True, kw_only=True):
+    """Traces and metrics by OpenTelemetry; its own variables (`OTEL_…`) do the same and more.
+
+    Attributes:
+        endpoint: Base URL of a collector that takes OTLP over HTTP, such as
+            `http://localhost:4318`; None leaves it to the variables.
+        sample: Which share of the runs that this process starts is traced, 0 to 1.
+    """
+
+    endpoint: str | None = None
+    sample: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sample <= 1:
+            raise SettingsInvalid(
+                f"otel.sample lies between 0 and 1, not {self.sample}; "
+                f"{_called(NAMES['otel.sample'])}"
+            )
+        if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):
+            raise SettingsInvalid(
+                "otel.endpoint is a URL of http or https, such as http://localhost:4318; "
+                f"{_called(NAMES['otel.endpoint'])}"
+            )
+
+
 class Admin(Struct, frozen=True, kw_only=True):
     """Health, metrics and operations over HTTP.
 
@@ -151,6 +176,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     worker: Worker = msgspec.field(default_factory=Worker)
     log: Log = msgspec.field(default_factory=Log)
     admin: Admin = msgspec.field(default_factory=Admin)
+    otel: Otel = msgspec.field(default_factory=Otel)
 
 
 class Name(Struct, frozen=True):
@@ -191,13 +217,15 @@ _FLAGS = {
     "log.level": "--log-level",
     "log.format": "--log-format",
     "admin.bind": "--admin",
+    "otel.endpoint": "--otlp",
+    "otel.sample": "--trace-sample",
 }
 _VARIABLES = {
     "redis": "HOTMESH_REDIS_URL",
     "engine.trace_split": "HOTMESH_TRACE_SPLIT",
 }
 """The others follow from their keys."""
-_SECRETS = frozenset({"redis", "admin.token"})
+_SECRETS = frozenset({"redis", "admin.token", "otel.endpoint"})
 
 
 def _names() -> Iterator[Name]:
@@ -243,7 +271,7 @@ class Loaded(Struct, frozen=True):
         for key, name in NAMES.items():
             value = getattr(getattr(self.settings, name.component), name.field)
             if name.is_secret and value is not None:
-                value = mask_url(value) if key == "redis" else "***"
+                value = "***" if key == "admin.token" else mask_url(value)
             yield Shown(key, value, self.origin(key), name.flag.rstrip("="), name.variable)
 
 

@@ -98,6 +98,8 @@ def read_call(
     log_level: Annotated[str | None, _OfProcess] = None,
     log_format: Annotated[str | None, _OfProcess] = None,
     admin: Annotated[str | None, _OfProcess] = None,
+    otlp: Annotated[str | None, _Shared] = None,
+    trace_sample: Annotated[str | None, _Shared] = None,
 ) -> Call:
     """Durable workflows and an event-driven service mesh on Redis or Valkey.
 
@@ -116,10 +118,13 @@ def read_call(
         log_level: debug, info, warning or error.
         log_format: auto, console or json.
         admin: [HOST:]PORT of health, metrics and operations over HTTP.
+        otlp: URL of a collector for traces and metrics, such as http://localhost:4318.
+        trace_sample: Which share of the runs started here is traced, 0 to 1.
     """
     flags = {"redis": redis, "app": app, "namespace": namespace, "home": home, "lease": lease}
     flags |= {"partitions": partitions, "worker.concurrency": concurrency, "worker.grace": grace}
     flags |= {"log.level": log_level, "log.format": log_format, "admin.bind": admin}
+    flags |= {"otel.endpoint": otlp, "otel.sample": trace_sample}
     for pair in set:
         key, mark, value = pair.partition("=")
         if not mark:
@@ -203,7 +208,9 @@ def _call(
 
     context = Context(loaded, output)
     context.configure_logs(stays=False)
-    provider.configure(f"hotmesh-{getattr(command, '__name__', 'cli')}")
+    service = f"hotmesh-{getattr(command, '__name__', 'cli')}"
+    otel = loaded.settings.otel
+    provider.configure(service, endpoint=otel.endpoint, sample=otel.sample)
     try:
         code = command(*bound.args, **bound.kwargs, **dict.fromkeys(filled, context))
         if inspect.iscoroutine(code):

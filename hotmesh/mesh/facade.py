@@ -55,7 +55,7 @@ from hotmesh.store import Keys, Plans, Store, partitions_of
 from hotmesh.store.runs import RUN, Runs
 from hotmesh.store.search import get_ids, get_stats
 from hotmesh.telemetry import Observer, spans
-from hotmesh.telemetry.metrics import Metrics
+from hotmesh.telemetry.metrics import instruments
 from hotmesh.worker import CODES, Remote, WorkerComponent, reply_of
 
 log = get_logger("hotmesh.mesh")
@@ -78,7 +78,7 @@ class HotMesh:
         """Used by `init`; everything must be open."""
         self._guid = guid()
         self._connection, self._store, self._settings = connection, store, settings
-        self._metrics = Metrics()
+        self._metrics = instruments()
         self._plans = Plans(store)
         self._engine = Engine(
             store,

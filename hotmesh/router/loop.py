@@ -28,6 +28,8 @@ from hotmesh.messages import is_of_another_release
 from hotmesh.router.delivery import Delivery, Key, parse
 from hotmesh.router.member import consumer_name, is_dead
 from hotmesh.store import Store, leases
+from hotmesh.telemetry.gauges import watch
+from hotmesh.telemetry.metrics import instruments
 
 log = get_logger("hotmesh.router")
 
@@ -104,6 +106,8 @@ class Router:
         self._again: list[Delivery] = []  # could not be settled: to be handled again
         self._history = False  # look through our own pending list before reading new entries
         self._reader: Transport | None = None
+        self._metrics, self._series = instruments(), {"router": name}
+        watch(self)
 
     # -- for the handler
 
@@ -234,6 +238,8 @@ class Router:
     async def _take(self, batch: list[Delivery]) -> None:
         """Note what is held, bury what can't be handled, hand the rest on."""
         self.held.update(d.key for d in batch)
+        if batch:
+            self._metrics.consumed.add(len(batch), self._series)
         live = []
         for delivery in batch:
             if delivery.payload is None:
@@ -280,6 +286,7 @@ class Router:
 
     async def _recover(self, exc: HotMeshError, failures: int) -> None:
         """Wait after a failure, and repair what can be repaired."""
+        self._metrics.read_failed.add(1, self._series)
         if isinstance(exc, ReplyError) and exc.kind in ("NOGROUP", "UNBLOCKED"):
             if exc.kind == "NOGROUP":
                 log.error("group.lost", group=self.group, streams=self.streams, error=str(exc))
@@ -369,6 +376,7 @@ class Router:
     async def _take_claimed(self, stream: str, found: list[Any], owner: str) -> None:
         deliveries = [d for d in parse(stream, found) if d.key not in self.held]
         await self._count(deliveries)
+        self._metrics.claimed.add(len(deliveries), self._series)
         log.info("entries.claimed", stream=stream, entries=len(deliveries), owner=owner)
         await self._take(deliveries)
 

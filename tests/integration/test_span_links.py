@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -206,7 +207,7 @@ app:
         side: {{type: hook}}
       transitions:
         start: [{{to: h0}}, {{to: side}}]
-{chr(10).join(f"        {a}: [{{to: {b}}}]" for a, b in zip(names, names[1:], strict=False))}
+{chr(10).join(f"        {a}: [{{to: {b}}}]" for a, b in pairwise(names))}
 """
     settings = Settings(steps_max=2)
     async with HotMesh.session(app_id, redis_url, settings=settings) as mesh:
@@ -217,6 +218,6 @@ app:
 
     spans = named(exported)
     assert parent_of(spans, "hook side 1") == parent_of(spans, "hook h0 1") == "trigger start 1"
-    for before, after in zip(names, names[1:], strict=False):
+    for before, after in pairwise(names):
         assert parent_of(spans, f"hook {after} 1") == f"hook {before} 1"
     assert len({s.context.trace_id for s in spans.values()}) == 1
