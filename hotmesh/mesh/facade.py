@@ -577,12 +577,19 @@ class HotMesh:
         Raises:
             HookNotFound: No graph has a rule for the topic.
         """
-        raw = encode({} if data is None else data, what=f"the signal of topic {topic!r}")
+        bytes_max = self._settings.payload_bytes_max
+        data = {} if data is None else data
+        raw = encode(data, what=f"the signal of topic {topic!r}", bytes_max=bytes_max)
         signal = Signal("success", 200, raw, guid(), spans.current())
         asked = {**(query or {}), **({"scrub": True} if scrub else {})}
         program = await self._plans.active(refresh=True)
         order = SendAll(
-            "", program.version, topic, signal, encode(asked, what="a query"), tuple(facets)
+            "",
+            program.version,
+            topic,
+            signal,
+            encode(asked, what="a query", bytes_max=bytes_max),
+            tuple(facets),
         )
         indexes, job_ids = await hook_all(self._engine, program, order)
         return HookAllResult(indexes=tuple(indexes), job_ids=tuple(job_ids))
