@@ -1,4 +1,6 @@
-"""An OTLP receiver for tests and pictures: takes spans over HTTP and keeps them in memory."""
+"""An OTLP receiver for tests and pictures: takes what is exported over HTTP and keeps it in memory:
+`spans`, and the `bodies` of all requests, metrics too.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +34,15 @@ class Receiver:
 
     def __init__(self) -> None:
         self.spans: list[Received] = []
-        kept = self.spans
+        self.bodies: list[bytes] = []
+        kept, bodies = self.spans, self.bodies
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
+                bodies.append(body)
                 if self.path == "/v1/traces":
                     kept.extend(_spans(ExportTraceServiceRequest.FromString(body)))
                 self.send_response(200)
