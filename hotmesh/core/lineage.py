@@ -21,6 +21,11 @@ TRACE_BEGIN, TRACE_END, SPAN_BEGIN, SPAN_END, LENGTH = 3, 35, 36, 52, 55
 Relation: TypeAlias = Literal["leg", "signal", "join", "resumes"]
 
 
+def is_sampled(trace: str) -> bool:
+    """Whether a traceparent's flags say that its trace is drawn."""
+    return len(trace) == LENGTH and trace[-1] in "13579bdf"
+
+
 class SpanLink(Struct, frozen=True):
     """What else led to a span.
 

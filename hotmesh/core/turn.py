@@ -17,7 +17,7 @@ from msgspec import Struct
 from hotmesh.compiler import Node, Program
 from hotmesh.core import state
 from hotmesh.core.effects import Append, Effect, FieldsDrop, FieldsSet, Publish
-from hotmesh.core.lineage import Lineage, SpanRef
+from hotmesh.core.lineage import Lineage, SpanRef, is_sampled
 from hotmesh.core.outcome import Note, NoteKind, Outcome
 from hotmesh.core.state import DONE, Job, Leg
 from hotmesh.ids import partition_of, span_id
@@ -75,7 +75,8 @@ class Turn:
         self.expire_ms: int | None = None  # how long the record is kept, where an order says it
         self._fields: dict[str, bytes] = {}
         trace = job.meta.trace
-        self.lineage = Lineage(job.jid, trace) if trace else None
+        # What is not sampled is carried along, and draws nothing.
+        self.lineage = Lineage(job.jid, trace) if is_sampled(trace) else None
 
     # -- the job
 
@@ -120,7 +121,7 @@ class Turn:
         Derived, so that a repeated decision gives it again.
         """
         if self.lineage is None:
-            return ""
+            return self.job.meta.trace
         return self.lineage.traceparent(span_id(self.job.jid, node.id, dad, str(leg)))
 
     def wait_joining(self, name: str) -> None:

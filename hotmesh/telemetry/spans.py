@@ -102,6 +102,12 @@ def processing(metadata: StreamMetadata) -> Iterator[Span | None]:
     if tracer is None:
         yield None
         return
+    context = context_of(metadata.trace)
+    if context is not None and not context.trace_flags.sampled:
+        # The head has decided; what the handler opens must know, or it begins traces of its own.
+        with trace.use_span(NonRecordingSpan(context), end_on_exit=False):
+            yield None
+        return
     with tracer.start_as_current_span(
         f"process {metadata.topic}",
         context=_below(metadata.trace),
