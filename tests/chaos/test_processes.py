@@ -9,7 +9,7 @@ import json
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -32,19 +32,32 @@ TOGETHER = 4
 """Kill an engine in every so many scenarios: a process takes a second to start."""
 
 
+class Calls(Sequence[Any]):
+    """The calls of a topic that have been written down by now."""
+
+    def __init__(self, topic: str, file: Path) -> None:
+        self._topic, self._file = topic, file
+
+    def _read(self) -> list[Any]:
+        if not self._file.exists():
+            return []
+        whole = self._file.read_text().rpartition("\n")[0]  # the last line may be half there
+        lines = (json.loads(line) for line in whole.splitlines())
+        return [line["call"] for line in lines if line["topic"] == self._topic]
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._read()[index]
+
+
 class RemoteActor:
     """A worker elsewhere, as far as a script asks for it: how it was called."""
 
     def __init__(self, topic: str, file: Path) -> None:
-        self.topic, self._file = topic, file
+        self.calls = Calls(topic, file)
         self.mesh: HotMesh | None = None
-
-    @property
-    def calls(self) -> list[dict[str, Any]]:
-        if not self._file.exists():
-            return []
-        lines = (json.loads(line) for line in self._file.read_text().splitlines())
-        return [line["call"] for line in lines if line["topic"] == self.topic]
 
 
 @pytest.fixture
