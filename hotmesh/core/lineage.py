@@ -110,7 +110,7 @@ class Lineage:
     # -- events
 
     def answered(
-        self, name: str, began: str, *, kept: str, trace: str = "", signal: str = ""
+        self, name: str, began: str, *, kept: str = "", trace: str = "", signal: str = ""
     ) -> None:
         """An event answers a leg.
 
