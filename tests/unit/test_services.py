@@ -12,7 +12,13 @@ from hotmesh.cli.main import COMMANDS
 from hotmesh.settings import load
 
 ROOT = Path(__file__).parents[2]
-FILES = [p for top in ("services", "contrib") for p in (ROOT / top).rglob("*") if p.is_file()]
+CODE = (".py", ".pyc", ".json")
+FILES = [
+    p
+    for top in ("services", "contrib")
+    for p in (ROOT / top).rglob("*")
+    if p.is_file() and p.suffix not in CODE
+]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda p: str(p.relative_to(ROOT)))
