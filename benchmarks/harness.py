@@ -210,9 +210,17 @@ class Side:
         server, children: Its processes; the children by their role.
     """
 
-    def __init__(self, name: str, module: str, folder: Path, server: Server) -> None:
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        folder: Path,
+        server: Server,
+        counts: Mapping[str, int] = {},
+    ) -> None:
         self.name, self.server = name, server
         self.children: dict[str, Child] = {}
+        self._counts = counts  # of processes, by role; one where nothing is said
         self._module, self._folder = module, folder
         self._env: Mapping[str, str] = {}
 
@@ -221,10 +229,13 @@ class Side:
         self._env = env
         for role in ROLES:
             await self._start(role)
+            for number in range(1, self._counts.get(role, 1)):
+                await self._start(role, f"{role}-{number + 1}")
 
-    async def _start(self, role: str) -> None:
-        self.children[role] = await Child.start(
-            self._folder, f"{self.name}-{role}", self._module, role, str(self.server.port),
+    async def _start(self, role: str, name: str = "") -> None:
+        name = name or role
+        self.children[name] = await Child.start(
+            self._folder, f"{self.name}-{name}", self._module, role, str(self.server.port),
             env=self._env,
         )  # fmt: skip
 
@@ -250,7 +261,10 @@ class Side:
         told = {k: v for k, v in msgspec.structs.asdict(load).items() if k != "action"}
         before = {name: cpu_us(pid) for name, pid in pids.items()}
         got = await self.client.do(load.action, **told)
-        used = {name: cpu_us(pid) - before[name] for name, pid in pids.items()}
+        used: dict[str, float] = {}
+        for name, pid in pids.items():
+            role = name.partition("-")[0]
+            used[role] = used.get(role, 0) + cpu_us(pid) - before[name]
         jobs = int(got.pop("jobs"))
         return Sample(
             side=self.name, jobs=jobs, cpu_us={n: us / jobs for n, us in used.items()}, **got
@@ -284,11 +298,12 @@ class Bench:
         model: dict[str, Any] | None = None,
         env: Mapping[str, str] = {},
         bare: str = "benchmarks.bare",
+        counts: Mapping[str, int] = {},
     ) -> Side:
         """Start a side: a bare one when its name begins so, otherwise one of ours with a model."""
         server = await self.server()
         module = bare if name.startswith("bare") else "benchmarks.ours"
-        side = Side(name, module, self.folder, server)
+        side = Side(name, module, self.folder, server, counts)
         self._ours.append(side)
         await side.start(env)
         if model is not None:

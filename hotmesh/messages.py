@@ -207,13 +207,18 @@ class Wake(Struct, array_like=True, frozen=True, tag="wake1"):
 class Continue(Struct, array_like=True, frozen=True, tag="go1"):
     """A chain of steps reached its bound: enter these activities now.
 
-    `steps` are (activity, dimension).
+    Attributes:
+        steps: (activity, dimension).
+        trace: Traceparent of the chain in a traced run, or "".
+        parents: In a traced run, the span that opened each step.
     """
 
     jid: str
     version: str
     steps: tuple[tuple[str, str], ...]
     rid: str
+    trace: str = ""
+    parents: tuple[str, ...] = ()
 
 
 class Signal(Struct, array_like=True, frozen=True, tag="sig1"):

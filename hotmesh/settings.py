@@ -23,6 +23,9 @@ from hotmesh.durations import parse
 from hotmesh.errors import DurationInvalid, SettingsInvalid
 
 FILE, PROJECT_FILE, PROJECT_TABLE = "hotmesh.toml", "pyproject.toml", "hotmesh"
+OF_ROUTER = ("routes", "emits")
+"""Tables of the file that are no settings: `hotmesh.routing` reads and checks them."""
+
 PREFIX = "HOTMESH_"
 DEFAULT = "default"
 """The origin of a value that nobody has set."""
@@ -85,23 +88,26 @@ class Engine(Struct, frozen=True, kw_only=True):
         backlog_max: Entries in a worker stream above which new jobs that would add to it are
             refused; 0 for no bound.
         deliveries_max: Deliveries of an entry before it goes to the dead letters.
-        versions_kept: Versions that were active before and whose plans are kept to go back to.
         allow_eviction: Accept a server that may evict keys. Jobs can vanish then.
+        versions_kept: Versions that were active before and whose plans are kept to go back to.
+        trace_split: A leg that is woken after more than this begins a trace of its own; 0 never.
     """
 
     batch: int = 200
     steps_max: int = 1_000
     backlog_max: int = 100_000
     deliveries_max: int = 10
-    versions_kept: int = 1
     allow_eviction: bool = False
+    versions_kept: int = 1
+    trace_split: Time = "1h"
 
     def __post_init__(self) -> None:
+        _between("engine.versions_kept", self.versions_kept, 0, 1_000)
+        _at_least_ms("engine.trace_split", self.trace_split, 0)
         _between("engine.batch", self.batch, 1, 10_000)
         _between("engine.steps_max", self.steps_max, 1, 100_000)
         _between("engine.backlog_max", self.backlog_max, 0, 2**53)
         _between("engine.deliveries_max", self.deliveries_max, 1, 1_000)
-        _between("engine.versions_kept", self.versions_kept, 0, 1_000)
 
 
 class Worker(Struct, frozen=True, kw_only=True):
@@ -120,6 +126,24 @@ class Worker(Struct, frozen=True, kw_only=True):
         _at_least_ms("worker.grace", self.grace, 0)
 
 
+class Router(Struct, frozen=True, kw_only=True):
+    """Bounds of a router process; its routes are the tables `[routes.<name>]`.
+
+    Attributes:
+        group: The consumer group; processes of one share the entries.
+        concurrency: Entries at once of a route that says nothing itself.
+        grace: How long entries in hand may take when the process is told to stop.
+    """
+
+    group: str = "router"
+    concurrency: int = 100
+    grace: Time = "30s"
+
+    def __post_init__(self) -> None:
+        _between("router.concurrency", self.concurrency, 1, 10_000)
+        _at_least_ms("router.grace", self.grace, 0)
+
+
 class Log(Struct, frozen=True, kw_only=True):
     """Logs; they go to stderr.
 
@@ -130,6 +154,44 @@ class Log(Struct, frozen=True, kw_only=True):
 
     level: LogLevel | None = None
     format: LogFormat = "auto"
+
+
+class Otel(Struct, frozen=True, kw_only=True):
+    """Traces and metrics by OpenTelemetry; its own variables (`OTEL_…`) do the same and more.
+
+    Attributes:
+        endpoint: Base URL of a collector that takes OTLP over HTTP, such as
+            `http://localhost:4318`; None leaves it to the variables.
+        sample: Which share of the runs that this process starts is traced, 0 to 1.
+    """
+
+    endpoint: str | None = None
+    sample: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sample <= 1:
+            raise SettingsInvalid(
+                f"otel.sample lies between 0 and 1, not {self.sample}; "
+                f"{_called(NAMES['otel.sample'])}"
+            )
+        if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):
+            raise SettingsInvalid(
+                "otel.endpoint is a URL of http or https, such as http://localhost:4318; "
+                f"{_called(NAMES['otel.endpoint'])}"
+            )
+
+
+class Admin(Struct, frozen=True, kw_only=True):
+    """Health, metrics and operations over HTTP.
+
+    Attributes:
+        bind: `[HOST:]PORT`, on loopback without a host; None for no admin (`hotmesh dev` takes
+            8642 then), `off` for none there either.
+        token: What callers must show; needed for any host but loopback.
+    """
+
+    bind: str | None = None
+    token: str | None = None
 
 
 RELOADED = frozenset({"log.level", "log.format"})
@@ -143,7 +205,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     mesh: Mesh = msgspec.field(default_factory=Mesh)
     engine: Engine = msgspec.field(default_factory=Engine)
     worker: Worker = msgspec.field(default_factory=Worker)
+    router: Router = msgspec.field(default_factory=Router)
     log: Log = msgspec.field(default_factory=Log)
+    admin: Admin = msgspec.field(default_factory=Admin)
+    otel: Otel = msgspec.field(default_factory=Otel)
 
 
 class Name(Struct, frozen=True):
@@ -184,9 +249,16 @@ _FLAGS = {
     "worker.grace": "--grace",
     "log.level": "--log-level",
     "log.format": "--log-format",
+    "admin.bind": "--admin",
+    "otel.endpoint": "--otlp",
+    "otel.sample": "--trace-sample",
 }
-_VARIABLES = {"redis": "HOTMESH_REDIS_URL"}  # the others follow from their keys
-_SECRETS = frozenset({"redis"})
+_VARIABLES = {
+    "redis": "HOTMESH_REDIS_URL",
+    "engine.trace_split": "HOTMESH_TRACE_SPLIT",
+}
+"""The others follow from their keys."""
+_SECRETS = frozenset({"redis", "admin.token", "otel.endpoint"})
 
 
 def _names() -> Iterator[Name]:
@@ -308,6 +380,8 @@ def _from_file(directory: Path) -> _Sourced:
         raise SettingsInvalid(f"[tool.{PROJECT_TABLE}] of {path} is not a table")
     tables = {key.partition(".")[0] for key in NAMES if "." in key}
     for first, value in table.items():
+        if first in OF_ROUTER:
+            continue
         if isinstance(value, dict) and first in tables:
             for second, inner in value.items():
                 yield _filed(f"{first}.{second}", inner, path)

@@ -135,6 +135,7 @@ class Context:
                 grace=worker.grace,
                 versions_kept=engine_.versions_kept,
                 allow_eviction=engine_.allow_eviction,
+                trace_split=engine_.trace_split,
             ),
         )
 

@@ -105,6 +105,9 @@ def read_call(
     grace: Annotated[str | None, _OfProcess] = None,
     log_level: Annotated[str | None, _OfProcess] = None,
     log_format: Annotated[str | None, _OfProcess] = None,
+    admin: Annotated[str | None, _OfProcess] = None,
+    otlp: Annotated[str | None, _Shared] = None,
+    trace_sample: Annotated[str | None, _Shared] = None,
 ) -> Call:
     """Durable workflows and an event-driven service mesh on Redis or Valkey.
 
@@ -123,11 +126,15 @@ def read_call(
         grace: How long calls may run on when the process stops.
         log_level: debug, info, warning or error.
         log_format: auto, console or json.
+        admin: [HOST:]PORT of health, metrics and operations over HTTP.
+        otlp: URL of a collector for traces and metrics, such as http://localhost:4318.
+        trace_sample: Which share of the runs started here is traced, 0 to 1.
     """
     flags = {"redis": redis, "app": app, "namespace": namespace, "home": home, "lease": lease}
     flags |= {"wait": wait}
     flags |= {"partitions": partitions, "worker.concurrency": concurrency, "worker.grace": grace}
-    flags |= {"log.level": log_level, "log.format": log_format}
+    flags |= {"log.level": log_level, "log.format": log_format, "admin.bind": admin}
+    flags |= {"otel.endpoint": otlp, "otel.sample": trace_sample}
     for pair in set:
         key, mark, value = pair.partition("=")
         if not mark:
@@ -211,7 +218,9 @@ def _call(
 
     context = Context(load(call.flags), output, reload=lambda: load(call.flags))
     context.configure_logs(stays=False)
-    provider.configure(f"hotmesh-{getattr(command, '__name__', 'cli')}")
+    service = f"hotmesh-{getattr(command, '__name__', 'cli')}"
+    otel = loaded.settings.otel
+    provider.configure(service, endpoint=otel.endpoint, sample=otel.sample)
     try:
         code = command(*bound.args, **bound.kwargs, **dict.fromkeys(filled, context))
         if inspect.iscoroutine(code):

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import TypeVar
 
+from hotmesh.cli.admin import serving_admin
 from hotmesh.cli.context import Context
 from hotmesh.connect import Connection
 from hotmesh.durations import parse
@@ -37,6 +38,8 @@ T = TypeVar("T")
 THREAD_END_S = 0.1
 HARD = (EXIT_KILLED, EXIT_OVERDUE)
 """Ends of a process that waits for nothing more."""
+OURS = ("worker:", "router:")
+"""How the names of threads begin that run plain functions of users."""
 
 Prepare = Callable[[HotMesh, Connection], Awaitable[None]]
 
@@ -61,6 +64,7 @@ async def run(
     is_service = role != "dev" and not sys.stdin.isatty()
     with Signals("reload" if is_service else "drain") as signals:
         async with AsyncExitStack() as stack:
+            admin = await stack.enter_async_context(serving_admin(cli, app_id, role))
 
             async def join(connection: Connection) -> HotMesh:
                 return await cli.join(
@@ -75,6 +79,8 @@ async def run(
             try:
                 if prepare is not None:
                     await prepare(mesh, connection)
+                if admin is not None:
+                    admin.attach(mesh)
                 topics = [w.topic for w in workers]
                 code = await stay(cli, mesh, connection, app_id, role, topics, signals)
             finally:
@@ -165,9 +171,9 @@ def leave(code: int) -> None:
     That call was given to others when the grace was over; Python would wait for it without end.
     """
     for thread in threading.enumerate():
-        if thread.name.startswith("worker:") and code not in HARD:
+        if thread.name.startswith(OURS) and code not in HARD:
             thread.join(THREAD_END_S)  # an idle one ends at once
-    if code in HARD or any(t.name.startswith("worker:") for t in threading.enumerate()):
+    if code in HARD or any(t.name.startswith(OURS) for t in threading.enumerate()):
         provider.close()
         sys.stdout.flush()
         sys.stderr.flush()

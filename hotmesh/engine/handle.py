@@ -185,6 +185,7 @@ class Engine:
                     if left := stale.get(jid):
                         again.setdefault(jid, []).extend(left)
             else:  # another entry of this job came first: look at what it left
+                self._observer.metrics.stale.add(1)
                 again[jid] = [*decision.arrivals, *again.get(jid, ())]
 
     def _decide(
@@ -333,6 +334,7 @@ class Engine:
             if verdict is Verdict.STALE and mine:
                 raise DuplicateJob(jid)
             if verdict is Verdict.OVERLOADED:
+                self._observer.metrics.job_refused.add(1, {"workflow": topic})
                 raise Overloaded(
                     f"a worker stream of topic {topic!r} holds {self._backlog_max:,} entries; "
                     "start more workers, or start jobs more slowly"

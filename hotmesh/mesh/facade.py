@@ -56,7 +56,7 @@ from hotmesh.store import Keys, Plans, Store, partitions_of
 from hotmesh.store.runs import RUN, Runs
 from hotmesh.store.search import get_ids, get_stats
 from hotmesh.telemetry import Observer, spans
-from hotmesh.telemetry.metrics import Metrics
+from hotmesh.telemetry.metrics import instruments
 from hotmesh.worker import CODES, Remote, WorkerComponent, reply_of
 
 log = get_logger("hotmesh.mesh")
@@ -79,18 +79,24 @@ class HotMesh:
         """Used by `init`; everything must be open."""
         self._guid = guid()
         self._connection, self._store, self._settings = connection, store, settings
-        self._metrics = Metrics()
+        self._metrics = instruments()
         self._plans = Plans(store)
         self._engine = Engine(
             store,
             self._plans,
             Observer(store.keys.app_id, self._metrics, store.clock.now_ms),
-            Limits(settings.steps_max, settings.payload_bytes_max, len(store.keys.partitions)),
+            Limits(
+                settings.steps_max,
+                settings.payload_bytes_max,
+                len(store.keys.partitions),
+                parse(settings.trace_split),
+            ),
             backlog_max=settings.backlog_max,
         )
         self._results = Results(connection, store, self._guid)
         self._subscriptions: list[OutputSubscription | QuorumSubscription] = []
         self._topics: tuple[str, ...] = ()
+        self.store = store  # for tools
         self.host = Host([])
         self._stopped = False
 
@@ -588,12 +594,19 @@ class HotMesh:
         Raises:
             HookNotFound: No graph has a rule for the topic.
         """
-        raw = encode({} if data is None else data, what=f"the signal of topic {topic!r}")
+        bytes_max = self._settings.payload_bytes_max
+        data = {} if data is None else data
+        raw = encode(data, what=f"the signal of topic {topic!r}", bytes_max=bytes_max)
         signal = Signal("success", 200, raw, guid(), spans.current())
         asked = {**(query or {}), **({"scrub": True} if scrub else {})}
         program = await self._plans.active(refresh=True)
         order = SendAll(
-            "", program.version, topic, signal, encode(asked, what="a query"), tuple(facets)
+            "",
+            program.version,
+            topic,
+            signal,
+            encode(asked, what="a query", bytes_max=bytes_max),
+            tuple(facets),
         )
         indexes, job_ids = await hook_all(self._engine, program, order)
         return HookAllResult(indexes=tuple(indexes), job_ids=tuple(job_ids))

@@ -25,12 +25,14 @@ from hotmesh.connect import Connection, ReplyError, Transport
 from hotmesh.errors import HotMeshError, ServerUnavailable
 from hotmesh.log import get_logger
 from hotmesh.messages import is_of_another_release
-from hotmesh.router.delivery import Delivery, Key, parse
+from hotmesh.router.delivery import Delivery, Key, Parse, parse
 from hotmesh.router.lease import Extend, Sweep, by_stream
 from hotmesh.router.member import consumer_name
 from hotmesh.router.pace import Pace
 from hotmesh.router.tally import Tally
 from hotmesh.store import Store, leases
+from hotmesh.telemetry.gauges import watch
+from hotmesh.telemetry.metrics import instruments
 
 log = get_logger("hotmesh.router")
 
@@ -86,14 +88,27 @@ class Router:
         group: str,
         handler: Handler,
         settings: RouterSettings,
+        *,
+        side_streams: Sequence[str] = (),
+        start: str = "0",
+        parse: Parse = parse,
     ) -> None:
-        self.name, self.streams, self.group = name, list(streams), group
+        """Read `streams`, and `side_streams` that are nearly always empty: a read shares its
+        COUNT out among the others only.
+
+        `start` is where a group begins that is new; what has been lost begins anew from the first
+        entry.
+        """
+        self.name, self.streams, self.group = name, [*streams, *side_streams], group
+        self._shares, self._start, self._parse = len(streams), start, parse
         self.consumer = consumer_name()
         self.settings = settings
         self.held: set[Key] = set()
+        self.ending = 0  # of those held, handled and about to be settled: they take no slot
         self.paused = False
         self.pace, self.tally = Pace(), Tally()
         self.ended = asyncio.Event()
+        self.read_at = time.monotonic()  # of the last read that succeeded
         self._connection, self._store, self._handler = connection, store, handler
         self._draining = asyncio.Event()
         self._room = asyncio.Event()
@@ -101,6 +116,8 @@ class Router:
         self._history = False  # look through our own pending list before reading new entries
         self._reader: Transport | None = None
         self._reads = 0  # counts blocking reads; odd while one is under way
+        self._metrics, self._series = instruments(), {"router": name}
+        watch(self)
 
     # -- for the handler
 
@@ -161,10 +178,14 @@ class Router:
     async def run(self, started: asyncio.Event) -> None:
         """Read until drained. What is held then is the handler's to finish or to hand back."""
         for stream in self.streams:
-            await self._with_backoff("create_group", leases.create_group, stream, self.group)
+            await self._with_backoff(
+                "create_group", leases.create_group, stream, self.group, self._start_of(stream)
+            )
         # One that goes silent is dropped: keepalive can't see a path that was forgotten on the way.
         silence_s = self.settings.block_ms / 1000 + SILENCE_S
-        self._reader = await self._connection.reader(silence_s=silence_s)
+        await self._with_backoff("connect", self._connect, silence_s)
+        if self._reader is None:
+            return  # drained while the server was away
         try:
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._read_all(started), name=f"{self.name}.read")
@@ -180,6 +201,9 @@ class Router:
         finally:
             await self._reader.close()
             self.ended.set()
+
+    async def _connect(self, store: Store, silence_s: float) -> None:
+        self._reader = await self._connection.reader(silence_s=silence_s)
 
     async def retire(self) -> None:
         """Forget this consumer, when it holds nothing any more."""
@@ -205,7 +229,7 @@ class Router:
                     await self._handle_again()
                 elif self._history:
                     await self._look_back()
-                elif self.settings.capacity <= len(self.held) or self.paused:
+                elif self._room_left() <= 0 or self.paused:
                     await self._wait_for_room()
                 elif self.pace.ms < 0:
                     await self.pace.sleep(None)
@@ -221,8 +245,7 @@ class Router:
 
     async def _read(self) -> list[Delivery]:
         assert self._reader is not None
-        free = self.settings.capacity - len(self.held)
-        count = max(1, min(free, self.settings.batch_max) // len(self.streams))
+        count = max(1, min(self._room_left(), self.settings.batch_max) // self._shares)
         if self.pace.ms:
             count = 1
         command: list[Any] = ["XREADGROUP", "GROUP", self.group, self.consumer, "COUNT", count]
@@ -236,9 +259,10 @@ class Router:
             raise
         finally:
             self._reads += 1
+        self.read_at = time.monotonic()
         deliveries = []
         for stream, entries in reply or ():
-            deliveries += parse(stream.decode(), entries)
+            deliveries += self._parse(stream.decode(), entries)
         return deliveries
 
     async def _look_back(self) -> None:
@@ -251,7 +275,9 @@ class Router:
                     self._store, stream, self.group, self.consumer, after=after
                 )
                 lost = [
-                    d for d in parse(stream, found) if d.key not in held and d.key not in self.held
+                    d
+                    for d in self._parse(stream, found)
+                    if d.key not in held and d.key not in self.held
                 ]
                 await self._take(lost)
                 if not after:
@@ -268,6 +294,8 @@ class Router:
         self.tally.taken += len(batch)
         if self.pace.ms and batch:
             self.pace.took(len(batch))
+        if batch:
+            self._metrics.consumed.add(len(batch), self._series)
         live = []
         for delivery in batch:
             if delivery.payload is None:
@@ -310,11 +338,12 @@ class Router:
 
     async def _wait_for_room(self) -> None:
         self._room.clear()
-        if self.paused or len(self.held) >= self.settings.capacity:
+        if self.paused or self._room_left() <= 0:
             await self._room.wait()
 
     async def _recover(self, exc: HotMeshError, failures: int) -> None:
         """Wait after a failure, and repair what can be repaired."""
+        self._metrics.read_failed.add(1, self._series)
         if isinstance(exc, ReplyError) and exc.kind in ("NOGROUP", "UNBLOCKED"):
             if exc.kind == "NOGROUP":
                 log.error("group.lost", group=self.group, streams=self.streams, error=str(exc))
@@ -353,15 +382,16 @@ class Router:
         """How many entries may be claimed now."""
         if self._draining.is_set() or self.paused or self.pace.ms < 0:
             return 0
-        room = max(0, min(self.settings.capacity - len(self.held), leases.CLAIM_MAX))
+        room = max(0, min(self._room_left(), leases.CLAIM_MAX))
         if self.pace.ms:
             return min(room, 0 if self.pace.wait_s() else 1)
         return room
 
     async def take_claimed(self, stream: str, found: list[Any], owner: str) -> None:
         """Take what was claimed from a dead or silent owner."""
-        deliveries = [d for d in parse(stream, found) if d.key not in self.held]
+        deliveries = [d for d in self._parse(stream, found) if d.key not in self.held]
         await self._count(deliveries)
+        self._metrics.claimed.add(len(deliveries), self._series)
         log.info("entries.claimed", stream=stream, entries=len(deliveries), owner=owner)
         self.tally.claimed += len(deliveries)
         await self._take(deliveries)
@@ -371,6 +401,12 @@ class Router:
         log.warning("lease.lost", stream=stream, entries=len(keys))
         self._handler.lost(keys)
         self.done(keys)
+
+    def _room_left(self) -> int:
+        return self.settings.capacity - len(self.held) + self.ending
+
+    def _start_of(self, stream: str) -> str:
+        return self._start if stream in self.streams[: self._shares] else "0"
 
     # -- waiting
 

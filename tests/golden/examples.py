@@ -88,6 +88,7 @@ leg = state.Leg(
     4,
     ["a0,0,1"],
     {"n": 1},
+    TRACE,
 )
 meta = state.Meta(
     "app",
@@ -193,7 +194,9 @@ EXAMPLES: dict[str, Struct] = {
     "Begun": Begun("j1", "a1", ",0,0", "2", "app", "j2"),
     "Redeliver": Redeliver(work),
     "Wake": Wake("j1", "a1", ",0,0", "2", "timeout", 4),
-    "Continue": Continue("j1", "2", (("a1", ",0,0"), ("a2", ",0,1,0")), "rid-1"),
+    "Continue": Continue(
+        "j1", "2", (("a1", ",0,0"), ("a2", ",0,1,0")), "rid-1", TRACE, ("00f0", "00f1")
+    ),
     "Signal": signal,
     "Woken": msgspec.structs.replace(woken, signal=signal),
     "Listen": Listen("hook.x\0key-1", "2", woken, True, "rid-2"),

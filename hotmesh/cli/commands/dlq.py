@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from cyclopts import App, Parameter
 
 from hotmesh.cli.context import Cli, Context
 from hotmesh.cli.output import UsageError, one_line
-from hotmesh.errors import HotMeshError
 from hotmesh.lifecycle import EXIT_DONE, EXIT_FAILED
 from hotmesh.store import Store
-from hotmesh.store.dead import DEAD_MAX, DeadLetter, drop, find, retry
+from hotmesh.store.dead import (
+    DEAD_MAX,
+    DeadLetterNotFound,
+    content_of,
+    drop,
+    facts_of,
+    find,
+    get,
+    retry,
+)
 
 LIST_DEFAULT = 100
 
 app = App(name="dlq", help="Dead letters: entries that nobody could handle.")
-
-
-class DeadLetterNotFound(HotMeshError):
-    """There is no dead letter of an id."""
-
-    code = 404
-
-    def __init__(self, id: str) -> None:
-        self.id = id
-        super().__init__(f"there is no dead letter {id!r}; hotmesh dlq list shows their ids")
 
 
 Ids = Annotated[tuple[str, ...], Parameter(negative=())]
@@ -46,15 +43,16 @@ async def list_letters(*, limit: int = LIST_DEFAULT, job: str | None = None, cli
         raise UsageError(f"--limit is at least 1, not {limit}")
     async with cli.store() as store:
         letters = await find(store, limit=limit, job=job)
+    shown = [facts_of(d) for d in letters]
     if cli.output.json:
-        cli.output.result({"dead_letters": [_facts(d) for d in letters]})
+        cli.output.result({"dead_letters": shown})
         return
     if not letters:
         cli.output.line("there are no dead letters")
         return
     cli.output.table(
         ("id", "at", "job", "stream", ">deliveries", "reason"),
-        [(d.id, _time(d), d.job or "-", d.stream, d.deliveries, d.reason) for d in letters],
+        [(d.id, d.at, d.job or "-", d.stream, d.deliveries, d.reason) for d in shown],
     )
 
 
@@ -66,11 +64,9 @@ async def show(id: str, /, *, cli: Cli) -> None:
         id: As `dlq list` shows it.
     """
     async with cli.store() as store:
-        letters = await find(store, limit=DEAD_MAX)
-    letter = next((d for d in letters if d.id == id), None)
-    if letter is None:
-        raise DeadLetterNotFound(id)
-    facts = _facts(letter) | _content(letter.payload)
+        letter = await get(store, id)
+    content, decoded = content_of(letter.payload)
+    facts = msgspec.structs.asdict(facts_of(letter)) | {"content": content, "decoded": decoded}
     if cli.output.json:
         cli.output.result(facts)
         return
@@ -120,27 +116,3 @@ async def _each(
     for id in missing:
         cli.output.error(DeadLetterNotFound(id))
     return EXIT_FAILED if missing else EXIT_DONE
-
-
-def _time(letter: DeadLetter) -> str:
-    return datetime.fromtimestamp(letter.at_ms / 1000, UTC).isoformat(timespec="milliseconds")
-
-
-def _facts(letter: DeadLetter) -> dict[str, Any]:
-    return {
-        "id": letter.id,
-        "at": _time(letter),
-        "reason": letter.reason,
-        "stream": letter.stream,
-        "job": letter.job,
-        "deliveries": letter.deliveries,
-        "bytes": len(letter.payload),
-    }
-
-
-def _content(payload: bytes) -> dict[str, Any]:
-    """What an entry holds: decoded if it can be, else its bytes (JSON shows them in Base64)."""
-    try:
-        return {"content": msgspec.msgpack.decode(payload), "decoded": True}
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return {"content": payload, "decoded": False}
