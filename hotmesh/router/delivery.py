@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 Key: TypeAlias = tuple[str, bytes]
@@ -19,17 +20,19 @@ class Delivery:
         payload: Its field `p`, None when the entry has lost it (deleted under us) or never had it.
         extra: Its field `d`, which few entries have, or None.
         to: Its field `to`: of an entry of an outbox, the partition that it is for.
+        fields: All of them, name and value in turn, where a reader of its own asked for them.
         count: Deliveries so far, this one included; 1 for one read the first time. A poison guard,
             not an attempt counter.
     """
 
-    __slots__ = ("count", "extra", "id", "payload", "stream", "to")
+    __slots__ = ("count", "extra", "fields", "id", "payload", "stream", "to")
 
     def __init__(
         self, stream: str, id: bytes, payload: bytes | None, extra: bytes | None = None
     ) -> None:
         self.stream, self.id, self.payload, self.extra = stream, id, payload, extra
         self.count, self.to = 1, -1
+        self.fields: list[bytes] = []
 
     @property
     def key(self) -> Key:
@@ -57,4 +60,20 @@ def parse(stream: str, entries: list[Any]) -> list[Delivery]:
             elif name == b"to" and fields[i + 1].isdigit():
                 delivery.to = int(fields[i + 1])
         deliveries.append(delivery)
+    return deliveries
+
+
+Parse = Callable[[str, list[Any]], list[Delivery]]
+"""Stream and raw entries → deliveries."""
+
+
+def parse_fields(stream: str, entries: list[Any]) -> list[Delivery]:
+    """Deliveries of entries with any fields; the payload stands for there being some."""
+    deliveries = []
+    for entry in entries:
+        if entry is not None:
+            id, fields = entry
+            delivery = Delivery(stream, id, b"" if fields else None)
+            delivery.fields = fields or []
+            deliveries.append(delivery)
     return deliveries

@@ -24,7 +24,7 @@ from hotmesh.connect import Connection, ReplyError, Transport
 from hotmesh.errors import HotMeshError, ServerUnavailable
 from hotmesh.log import get_logger
 from hotmesh.messages import is_of_another_release
-from hotmesh.router.delivery import Delivery, Key, parse
+from hotmesh.router.delivery import Delivery, Key, Parse, parse
 from hotmesh.router.member import consumer_name, is_dead
 from hotmesh.store import Store, leases
 
@@ -90,11 +90,23 @@ class Router:
         group: str,
         handler: Handler,
         settings: RouterSettings,
+        *,
+        side_streams: Sequence[str] = (),
+        start: str = "0",
+        parse: Parse = parse,
     ) -> None:
-        self.name, self.streams, self.group = name, list(streams), group
+        """Read `streams`, and `side_streams` that are nearly always empty: a read shares its
+        COUNT out among the others only.
+
+        `start` is where a group begins that is new; what has been lost begins anew from the first
+        entry.
+        """
+        self.name, self.streams, self.group = name, [*streams, *side_streams], group
+        self._shares, self._start, self._parse = len(streams), start, parse
         self.consumer = consumer_name()
         self.settings = settings
         self.held: set[Key] = set()
+        self.ending = 0  # of those held, handled and about to be settled: they take no slot
         self.paused = False
         self._connection, self._store, self._handler = connection, store, handler
         self._draining = asyncio.Event()
@@ -130,7 +142,9 @@ class Router:
     async def run(self, started: asyncio.Event) -> None:
         """Read until drained. What is held then is the handler's to finish or to hand back."""
         for stream in self.streams:
-            await self._with_backoff("create_group", leases.create_group, stream, self.group)
+            await self._with_backoff(
+                "create_group", leases.create_group, stream, self.group, self._start_of(stream)
+            )
         # One that goes silent is dropped: keepalive can't see a path that was forgotten on the way.
         silence_s = self.settings.block_ms / 1000 + SILENCE_S
         self._reader = await self._connection.reader(silence_s=silence_s)
@@ -173,7 +187,7 @@ class Router:
                     await self._handle_again()
                 elif self._history:
                     await self._look_back()
-                elif self.settings.capacity <= len(self.held) or self.paused:
+                elif self._room_left() <= 0 or self.paused:
                     await self._wait_for_room()
                 else:
                     await self._take(await self._read())
@@ -185,8 +199,7 @@ class Router:
 
     async def _read(self) -> list[Delivery]:
         assert self._reader is not None
-        free = self.settings.capacity - len(self.held)
-        count = max(1, min(free, self.settings.batch_max) // len(self.streams))
+        count = max(1, min(self._room_left(), self.settings.batch_max) // self._shares)
         command: list[Any] = ["XREADGROUP", "GROUP", self.group, self.consumer, "COUNT", count]
         command += ["BLOCK", self.settings.block_ms, "STREAMS", *self.streams]
         command += [">"] * len(self.streams)
@@ -197,7 +210,7 @@ class Router:
             raise
         deliveries = []
         for stream, entries in reply or ():
-            deliveries += parse(stream.decode(), entries)
+            deliveries += self._parse(stream.decode(), entries)
         return deliveries
 
     async def _look_back(self) -> None:
@@ -210,7 +223,9 @@ class Router:
                     self._store, stream, self.group, self.consumer, after=after
                 )
                 lost = [
-                    d for d in parse(stream, found) if d.key not in held and d.key not in self.held
+                    d
+                    for d in self._parse(stream, found)
+                    if d.key not in held and d.key not in self.held
                 ]
                 await self._take(lost)
                 if not after:
@@ -265,7 +280,7 @@ class Router:
 
     async def _wait_for_room(self) -> None:
         self._room.clear()
-        if self.paused or len(self.held) >= self.settings.capacity:
+        if self.paused or self._room_left() <= 0:
             await self._room.wait()
 
     async def _recover(self, exc: HotMeshError, failures: int) -> None:
@@ -357,7 +372,7 @@ class Router:
                 await self._take_claimed(stream, found, "silent")
 
     async def _take_claimed(self, stream: str, found: list[Any], owner: str) -> None:
-        deliveries = [d for d in parse(stream, found) if d.key not in self.held]
+        deliveries = [d for d in self._parse(stream, found) if d.key not in self.held]
         await self._count(deliveries)
         log.info("entries.claimed", stream=stream, entries=len(deliveries), owner=owner)
         await self._take(deliveries)
@@ -365,7 +380,13 @@ class Router:
     def _free(self) -> int:
         if self._draining.is_set() or self.paused:
             return 0
-        return max(0, min(self.settings.capacity - len(self.held), leases.CLAIM_MAX))
+        return max(0, min(self._room_left(), leases.CLAIM_MAX))
+
+    def _room_left(self) -> int:
+        return self.settings.capacity - len(self.held) + self.ending
+
+    def _start_of(self, stream: str) -> str:
+        return self._start if stream in self.streams[: self._shares] else "0"
 
     # -- waiting
 

@@ -32,6 +32,9 @@ RETRIES_MAX = 6
 ANSWER_RETRIES_MAX = 40
 """About half a minute of an outage: a finished handler's answer is worth that wait."""
 
+ONCE_MS = 7 * 86_400_000
+"""How long the receipt of a start is kept, unless whoever asked for it takes it back."""
+
 T = TypeVar("T")
 
 log = get_logger("hotmesh.store")
@@ -88,6 +91,8 @@ class New(Struct, frozen=True, kw_only=True):
         version: What must be active; "" when any will do (a child runs on its parent's).
         backlog_max: Refuse when the first stream that it appends to holds this many entries; 0 for
             no bound.
+        once: A receipt that outlives the job's record, "" for none: while it is kept, a repeated
+            start of that name is a duplicate.
     """
 
     jid: str
@@ -95,6 +100,7 @@ class New(Struct, frozen=True, kw_only=True):
     request: str = ""
     version: str = ""
     backlog_max: int = 0
+    once: str = ""
     entries: Entry | None = None
 
 
@@ -201,6 +207,9 @@ class Store:
         if isinstance(item, New):
             if item.request:
                 command.ops[0] += [REQUEST, item.request]
+            if item.once:
+                receipt = command.key(partition.receipt(item.once))
+                command.ops.append(["once", receipt, ONCE_MS])
             guard[3:5] = self._backlog(item, command, partition)
         return command.arguments(self._apply, guard, self.clock.skew_ms)
 
@@ -221,12 +230,19 @@ class Store:
         return guard
 
     async def answer(
-        self, entry: Entry, consumer: str, ops: Sequence[list[Any]], keys: Sequence[str]
+        self,
+        entry: Entry,
+        consumer: str,
+        ops: Sequence[list[Any]],
+        keys: Sequence[str],
+        *,
+        keep: bool = False,
     ) -> Verdict:
         """Settle one entry that this consumer holds, with ops that write no job.
 
         Args:
             ops: Their keys are named by position: the first of `keys` is 3.
+            keep: Leave the entry in its stream: other groups read it too.
 
         Returns:
             APPLIED, or LOST when the entry is another's by now.
@@ -234,7 +250,7 @@ class Store:
         command = Command(entry.stream, entry.stream)
         command.keys += keys
         command.ops += ops
-        guard = ["owner", entry.group, consumer, next(_ids(entry))]
+        guard = ["reader" if keep else "owner", entry.group, consumer, next(_ids(entry))]
         arguments = command.arguments(self._apply, guard, self.clock.skew_ms)
         return Verdict((await self._run([arguments]))[0])
 

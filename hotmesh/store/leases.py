@@ -22,13 +22,20 @@ class Consumer(Struct, frozen=True):
     idle_ms: int
 
 
-async def create_group(store: Store, stream: str, group: str) -> None:
-    """Make the group and its stream, from the first entry on; nothing when it exists."""
+async def create_group(store: Store, stream: str, group: str, start: str = "0") -> None:
+    """Make the group and its stream, from the first entry on, or after the entry `start`;
+    nothing when it exists.
+    """
     replies = await store.transport.execute_many(
-        [("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")]
+        [("XGROUP", "CREATE", stream, group, start, "MKSTREAM")]
     )
     if isinstance(replies[0], ReplyError) and replies[0].kind != "BUSYGROUP":
         raise replies[0]
+
+
+async def seek(store: Store, stream: str, group: str, after: str) -> None:
+    """Have a group read on after another entry."""
+    await store.transport.execute("XGROUP", "SETID", stream, group, after)
 
 
 async def extend(

@@ -1,0 +1,344 @@
+"""One subscription at work: a component over the consumer-group runtime.
+
+Each entry becomes a task: decode, middleware, handler. Handled entries are acknowledged many at a
+time; failed ones are let go of, to come again by a timer or to lie in the dead letters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from hotmesh.connect import Connection
+from hotmesh.errors import HotMeshError, PayloadInvalid
+from hotmesh.log import get_logger
+from hotmesh.messages import Again, RetryRule, decode_again
+from hotmesh.router import Delivery as Held
+from hotmesh.router import Key, RouterSettings, next_delay_ms, parse_fields
+from hotmesh.router import Router as Loop
+from hotmesh.routing.delivery import Delivery, Reject
+from hotmesh.routing.keys import Lane
+from hotmesh.routing.pace import Pace
+from hotmesh.routing.settle import Acknowledger, Receipt, Settler
+from hotmesh.routing.source import Decode, Source
+from hotmesh.store import Store, leases
+from hotmesh.streams.wire import Entry
+from hotmesh.telemetry.metrics import Metrics
+from hotmesh.telemetry.topics import processing
+
+log = get_logger("hotmesh.routing")
+
+THREADS_MAX = 32
+ERROR_TEXT_MAX = 500
+FLUSH_S = 5.0
+"""How long the last acknowledgements may take when the server is away at the end."""
+
+Call = Callable[[Any, Delivery], Any]
+Next = Callable[[], Awaitable[Any]]
+Middleware = Callable[[Delivery, Next], Awaitable[Any]]
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """How a subscription handles its entries.
+
+    Attributes:
+        name: Of the handler, for logs.
+        call: The handler.
+        is_async: False: it runs in a thread.
+        decode: Entry → value.
+        middleware: From the outermost to the innermost.
+        retry: Which failures are tried again; the first rule that names the code applies.
+        dead_letter: False: what failed for good is logged and forgotten.
+        timeout_ms: Of one attempt; 0 for none.
+        rate: At most so many attempts in so much time, in this process; "" for no bound.
+        grace_ms: How long handlers may run on when the router stops.
+        start: Where a new group begins: an entry id, `0` or `$`.
+    """
+
+    name: str
+    call: Call
+    is_async: bool
+    decode: Decode
+    middleware: tuple[Middleware, ...] = ()
+    retry: tuple[RetryRule, ...] = ()
+    dead_letter: bool = True
+    timeout_ms: int = 0
+    rate: str = ""
+    grace_ms: int = 30_000
+    start: str = "0"
+
+
+class TimedOut(HotMeshError):
+    """A handler took longer than its subscription's `timeout`."""
+
+    code = 504
+
+
+class Consumer:
+    """Runs one handler until drained."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        store: Store,
+        source: Source,
+        group: str,
+        plan: Plan,
+        settings: RouterSettings,
+        metrics: Metrics,
+    ) -> None:
+        self.name, self.topic, self.plan = f"router:{source.name}", source.name, plan
+        self._store, self._group, self._metrics = store, group, metrics
+        self._lanes = {lane.stream: lane for lane in source.lanes}
+        self._lanes |= {lane.again: lane for lane in source.lanes}
+        self.loop = Loop(
+            self.name,
+            connection,
+            store,
+            [lane.stream for lane in source.lanes],
+            group,
+            self,
+            settings,
+            side_streams=[lane.again for lane in source.lanes],
+            start=plan.start,
+            parse=parse_fields,
+        )
+        self._acks = Acknowledger(store, self.loop, self._lanes)
+        self._settler = Settler(store, self.loop, self._lanes)
+        self._pace = Pace(plan.rate) if plan.rate else None
+        # The loop may hold more for a moment (it claims while it reads); no more than this run.
+        self._slots = asyncio.Semaphore(settings.capacity)
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._group_of_tasks: asyncio.TaskGroup | None = None
+        threads = min(settings.capacity, THREADS_MAX)
+        self._executor = None if plan.is_async else ThreadPoolExecutor(threads, self.name)
+        self._attributes = {"topic": source.name}
+
+    # -- component
+
+    def drain(self) -> None:
+        """Stop reading; what runs gets the grace to end. Idempotent."""
+        self.loop.drain()
+
+    async def run(self, started: asyncio.Event) -> None:
+        """Until drained, and every handler has ended or its entry was handed back."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._group_of_tasks = tasks
+                side = [
+                    tasks.create_task(self._acks.run(), name=f"{self.name}.acknowledge"),
+                    tasks.create_task(self._settler.fire_timers(), name=f"{self.name}.timers"),
+                ]
+                await self.loop.run(started)
+                for task in side:
+                    task.cancel()
+            await self._retire()
+        finally:
+            if self._executor is not None:
+                self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _retire(self) -> None:
+        try:
+            await self.loop.retire()
+        except HotMeshError as exc:  # others forget a consumer that holds nothing
+            log.warning("consumer.not_retired", topic=self.topic, error=str(exc))
+
+    # -- the loop's handler
+
+    async def handle(self, batch: list[Held]) -> None:
+        """Start a task per entry."""
+        assert self._group_of_tasks is not None
+        create, tasks = self._group_of_tasks.create_task, self._tasks
+        for held in batch:
+            tasks[held.key] = create(self._one(held))
+
+    async def bury(self, held: Held, reason: str) -> None:
+        """Entries that were handed out too often; and those whose body is gone."""
+        if held.payload is None:
+            log.warning("entry.trimmed", topic=self.topic, entry=held.id)
+            self._acks.add(held.key)
+            return
+        lane = self._lanes[held.stream]
+        again = None if held.stream == lane.stream else _again_of(held)
+        if again is None:
+            again = Again(held.stream, held.id.decode(), 1, tuple(held.fields))
+        await self._give_up(held, again, reason)
+
+    def lost(self, keys: set[Key]) -> None:
+        """Cancel the handlers of entries that another consumer has by now."""
+        for key in keys:
+            if task := self._tasks.get(key):
+                task.cancel()
+
+    async def finish(self) -> None:
+        """Wait for the handlers; after the grace cancel them and hand their entries back."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=self.plan.grace_ms / 1000)
+        left = list(self._tasks.values())
+        for task in left:
+            task.cancel()
+        if left:
+            log.warning("handlers.cancelled", topic=self.topic, entries=len(left))
+            await asyncio.wait(left)
+        await self._acks.drained(FLUSH_S)
+        if self.loop.held:
+            try:
+                await self.loop.release()
+            except HotMeshError as exc:  # the lease hands them over
+                log.warning("release.failed", topic=self.topic, error=str(exc))
+
+    # -- one entry
+
+    async def _one(self, held: Held) -> None:
+        try:
+            async with self._slots:
+                await self._attempt(held)
+        except HotMeshError as exc:
+            # It could not be let go of in all that time: the lease decides who tries again.
+            log.error("settle.failed", topic=self.topic, entry=held.id, error=str(exc))
+            self.loop.done([held.key])
+        finally:
+            self._tasks.pop(held.key, None)
+
+    async def _attempt(self, held: Held) -> None:
+        lane, again, fields = self._lanes[held.stream], None, held.fields
+        id, attempt = held.id, 1
+        if held.stream != lane.stream:
+            again = _again_of(held)
+            if again is None:
+                self._unreadable(held)
+                return
+            fields, id, attempt = list(again.fields), again.id.encode(), again.attempt
+        entry = Entry(id, fields)
+        delivery = self._delivery(held, lane, entry, attempt)
+        try:
+            if self._pace is not None:
+                await self._pace.turn()
+            with processing(self.topic, self._group, delivery):
+                value = self.plan.decode(entry, fields)
+                result = await self._invoke(value, delivery)
+        except Exception as exc:
+            again = again or Again(held.stream, held.id.decode(), 1, tuple(fields))
+            await self._failed(held, again, exc)
+        else:
+            self._acks.add(held.key, result if type(result) is Receipt else None)
+
+    def _delivery(self, held: Held, lane: Lane, entry: Entry, attempt: int) -> Delivery:
+        async def extend() -> bool:
+            lost = await leases.extend(
+                self._store, held.stream, self._group, self.loop.consumer, [held.id]
+            )
+            return not lost
+
+        key = entry.key
+        return Delivery(
+            entry.id.decode(),
+            self.topic,
+            key.decode(errors="replace") if key is not None else None,
+            entry.headers,
+            attempt=attempt,
+            deliveries=held.count,
+            partition=lane.partition,
+            extend=extend,
+        )
+
+    async def _invoke(self, value: Any, delivery: Delivery) -> Any:
+        plan = self.plan
+        call: Next
+        if plan.middleware:
+            call = _chain(plan.middleware, delivery, lambda: self._handler(value, delivery))
+        else:
+            call = lambda: self._handler(value, delivery)  # noqa: E731
+        if not plan.timeout_ms:
+            return await call()
+        try:
+            async with asyncio.timeout(plan.timeout_ms / 1000) as limit:
+                return await call()
+        except TimeoutError as exc:
+            if limit.expired():  # otherwise it is an error of the handler's own
+                raise TimedOut(f"the handler took longer than {plan.timeout_ms} ms") from exc
+            raise
+
+    async def _handler(self, value: Any, delivery: Delivery) -> Any:
+        if self._executor is None:
+            return await self.plan.call(value, delivery)
+        loop = asyncio.get_running_loop()
+        # As in `asyncio.to_thread`: what is logged and traced there belongs to this entry.
+        run = contextvars.copy_context().run
+        return await loop.run_in_executor(self._executor, run, self.plan.call, value, delivery)
+
+    # -- failures
+
+    async def _failed(self, held: Held, again: Again, exc: Exception) -> None:
+        text = f"{type(exc).__name__}: {exc}"[:ERROR_TEXT_MAX]
+        log.warning(
+            "handler.failed",
+            topic=self.topic,
+            handler=self.plan.name,
+            entry=again.id,
+            attempt=again.attempt,
+            exc_info=exc,
+        )
+        delay_ms = None
+        if not isinstance(exc, (Reject, PayloadInvalid)):
+            rules = self.plan.retry
+            delay_ms = next_delay_ms(rules, _code_of(exc), again.attempt - 1, random.random())
+        if delay_ms is None:
+            await self._give_up(held, again, text)
+            return
+        self._metrics.retried.add(1, self._attributes)
+        later = msgspec.structs.replace(again, attempt=again.attempt + 1, error=text)
+        await self._settler.later(held.key, later, delay_ms)
+        self.loop.done([held.key])
+
+    async def _give_up(self, held: Held, again: Again, reason: str) -> None:
+        if not self.plan.dead_letter:
+            log.error("entry.dropped", topic=self.topic, entry=again.id, reason=reason)
+            self._acks.add(held.key)
+            return
+        # A second life counts its attempts anew.
+        letter = msgspec.structs.replace(again, attempt=1, error=reason)
+        deliveries = max(held.count, again.attempt)
+        await self._settler.bury(held.key, letter, reason, deliveries)
+        self._metrics.dead_lettered.add(1, {"stream": self.topic})
+        log.warning("entry.dead_lettered", topic=self.topic, entry=again.id, reason=reason)
+        self.loop.done([held.key])
+
+    def _unreadable(self, held: Held) -> None:
+        """Of a format of a newer release: left for who can read it. Nobody else writes there."""
+        log.warning("entry.format_unknown", topic=self.topic, entry=held.id)
+        self.loop.done([held.key])
+
+
+def _again_of(held: Held) -> Again | None:
+    """What a stream of attempts holds; None for what this release can't read."""
+    for i in range(0, len(held.fields), 2):
+        if held.fields[i] == b"p":
+            try:
+                return decode_again(held.fields[i + 1])
+            except (msgspec.DecodeError, ValueError, RecursionError):
+                return None
+    return None
+
+
+def _chain(middleware: Sequence[Middleware], delivery: Delivery, last: Next) -> Next:
+    call = last
+    for around in reversed(middleware):
+        call = _around(around, delivery, call)
+    return call
+
+
+def _around(around: Middleware, delivery: Delivery, inner: Next) -> Next:
+    return lambda: around(delivery, inner)
+
+
+def _code_of(exc: BaseException) -> int:
+    code = getattr(exc, "code", None)
+    return code if type(code) is int and 100 <= code <= 999 else 500

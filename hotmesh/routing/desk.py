@@ -1,0 +1,102 @@
+"""Dead letters of a router's groups: look, give another life, or drop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import DecodeError, Struct
+
+from hotmesh.messages import Again, decode_again
+from hotmesh.routing.keys import Lane
+from hotmesh.routing.source import Source
+from hotmesh.store import Store
+
+PAGE = 200
+
+
+class Letter(Struct, frozen=True, kw_only=True):
+    """One dead letter.
+
+    Attributes:
+        id: What `retry` and `drop` take.
+        source: The topic or plain stream.
+        group: Who could not handle it.
+        entry: The id that the entry had.
+        reason: Why it was given up.
+        deliveries: Attempts, or deliveries of the last one.
+        fields: The entry's fields as they lay in the stream.
+        at_ms: When it was given up, on the server's clock.
+    """
+
+    id: str
+    source: str
+    group: str
+    entry: str
+    reason: str
+    deliveries: int
+    fields: dict[str, bytes]
+    at_ms: int
+
+
+class Desk:
+    """Dead letters of some sources."""
+
+    def __init__(self, store: Store, sources: Sequence[tuple[Source, str]]) -> None:
+        """Each source with the group that reads it."""
+        self._store = store
+        self._lanes = [(source.name, group, lane) for source, group in sources for lane in source.lanes]
+
+    async def list(self, limit: int) -> list[Letter]:
+        """The newest first."""
+        found: list[Letter] = []
+        for source, group, lane in self._lanes:
+            found += await self._of_lane(source, group, lane, limit)
+        return sorted(found, key=lambda letter: letter.at_ms, reverse=True)[:limit]
+
+    async def redrive(self, id: str, *, again: bool) -> bool:
+        """Append a letter's entry to the attempts of its group, or forget it."""
+        name, _, letter = id.rpartition("/")
+        for _, _, lane in self._lanes:
+            if lane.again == name:
+                done = await self._store.run(
+                    "redrive", [lane.dead, lane.again], letter, "1" if again else "0"
+                )
+                return bool(done)
+        return False
+
+    async def _of_lane(self, source: str, group: str, lane: Lane, limit: int) -> list[Letter]:
+        found: list[Letter] = []
+        last = "+"
+        while len(found) < limit:
+            command = ("XREVRANGE", lane.dead, last, "-", "COUNT", PAGE)
+            rows = await self._store.transport.execute(*command)
+            for id, fields in rows:
+                facts = {fields[i]: fields[i + 1] for i in range(0, len(fields), 2)}
+                # Groups of one topic share its dead letters.
+                if facts.get(b"stream") == lane.again.encode():
+                    found.append(_letter(source, group, lane, id, facts))
+            if len(rows) < PAGE:
+                break
+            last = f"({rows[-1][0].decode()}"
+        return found[:limit]
+
+
+def _letter(source: str, group: str, lane: Lane, id: bytes, facts: dict[bytes, Any]) -> Letter:
+    try:
+        entry = decode_again(facts.get(b"p", b""))
+    except (DecodeError, ValueError):
+        entry = Again(lane.stream, "", 1, ())
+    names = entry.fields[::2]
+    return Letter(
+        id=f"{lane.again}/{id.decode()}",
+        source=source,
+        group=group,
+        entry=entry.id,
+        reason=facts.get(b"reason", b"").decode(errors="replace"),
+        deliveries=int(facts.get(b"deliveries", 0)),
+        fields={
+            n.decode(errors="replace"): v for n, v in zip(names, entry.fields[1::2], strict=False)
+        },
+        at_ms=int(id.partition(b"-")[0]),
+    )

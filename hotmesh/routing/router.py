@@ -1,0 +1,509 @@
+"""The router: handlers and routes over topics and plain streams, inside any asyncio service.
+
+It runs in the service's event loop, between the service's start and stop. It installs no signal
+handlers, starts no loop and never touches a client that it was given; it may be started and stopped
+as often as one likes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+import msgspec
+
+from hotmesh import connect
+from hotmesh.connect import Connection
+from hotmesh.durations import Duration
+from hotmesh.errors import HotMeshError, ServerUnavailable, SettingsInvalid
+from hotmesh.ids import check_app_id, derive
+from hotmesh.lifecycle import Host
+from hotmesh.log import get_logger
+from hotmesh.mesh import RetryPolicy
+from hotmesh.routing.consumer import Consumer, Middleware
+from hotmesh.routing.desk import Desk, Letter
+from hotmesh.routing.forward import Forward, routed
+from hotmesh.routing.keys import GROUP_MAX, check_group
+from hotmesh.routing.position import Position, after_of
+from hotmesh.routing.route import Match, Rules, target_of
+from hotmesh.routing.source import Source
+from hotmesh.routing.subscription import DELIVERIES_MAX, Options, Subscription, Where, of_handler
+from hotmesh.routing.topics import Topics
+from hotmesh.routing.workflows import Workflows
+from hotmesh.store import Keys, Store
+from hotmesh.store.leases import create_group, seek
+from hotmesh.streams.keys import Space
+from hotmesh.telemetry.metrics import Metrics
+
+log = get_logger("hotmesh.routing")
+
+F = TypeVar("F", bound=Callable[..., Any])
+M = TypeVar("M", bound=Callable[..., Any])
+
+ROUTE_RETRY = RetryPolicy(maximum_attempts=12)
+"""Of routes: about ten minutes, for an app that is not active yet or is overloaded."""
+
+
+class Router:
+    """Subscriptions and routes of one consumer group.
+
+    Every entry is handled at least once, by one process of the group. The order of entries, also of
+    those with one key, is not kept: entries are handled at the same time, and failed ones come
+    again later. Where order matters use an agent of `hotmesh.App`.
+    """
+
+    def __init__(
+        self,
+        redis: connect.Source | Connection = None,
+        group: str = "router",
+        *,
+        app: str | None = None,
+        namespace: str = "hm",
+        middleware: Sequence[Middleware] = (),
+        lease: Duration = "30s",
+        grace: Duration = "30s",
+    ) -> None:
+        """Nothing is connected before `start`.
+
+        Args:
+            redis: A URL, a `redis.asyncio` client or pool, or None for `HOTMESH_REDIS_URL` or the
+                embedded server.
+            group: The consumer group: processes that name the same one share the entries, others
+                get all of them.
+            app: The app whose workflows routes start and signal.
+            namespace: Prefix of all keys.
+            middleware: Called around every handler, the first one outermost; see `middleware`.
+            lease: How long this process may be silent before its entries go to another.
+            grace: How long handlers may run on when the router stops; then they are cancelled, and
+                their entries go to another process.
+
+        Raises:
+            NameInvalid: The group, app or namespace can't stand in keys.
+        """
+        self.group = check_group(group)
+        self._redis, self._app = redis, check_app_id(app) if app is not None else None
+        self._space = Space(namespace)
+        self._lease, self._grace = lease, grace
+        self._middleware = list(middleware)
+        self._subscriptions: list[Subscription] = []
+        self._metrics = Metrics()
+        self._host: Host | None = None
+        self._connection: Connection | None = None
+        self._store: Store | None = None
+        self._topics: Topics | None = None
+        self._workflows: Workflows | None = None
+        self._stopping = asyncio.Event()
+
+    # -- what to handle
+
+    def subscribe(
+        self,
+        topic: str = "",
+        *,
+        stream: str = "",
+        field: str = "",
+        group: str | None = None,
+        concurrency: int = 100,
+        retry: RetryPolicy | None = RetryPolicy(),
+        dead_letter: bool = True,
+        timeout: Duration | None = None,
+        rate: str | None = None,
+        start: Position = "earliest",
+        lease: Duration | None = None,
+        deliveries_max: int = DELIVERIES_MAX,
+        middleware: Sequence[Middleware] = (),
+    ) -> Callable[[F], F]:
+        """Decorates a handler of a topic, or of a plain Redis stream.
+
+        The handler takes the value, a `hotmesh.Delivery`, or both. The value is converted to the
+        type that it asks for (a `Record` or another msgspec Struct, a dataclass, a TypedDict, a
+        pydantic model); what does not fit goes to the dead letters. A plain function runs in a
+        thread. When the handler returns the entry is acknowledged, when it raises the entry is
+        tried again, and after the last attempt it goes to the dead letters.
+
+        Args:
+            topic: A topic of this namespace.
+            stream: Instead: the key of a stream that others write. Its fields are the value.
+            field: Of such a stream: the field that holds the value as JSON.
+            group: Instead of the router's.
+            concurrency: Entries handled at once in this process.
+            retry: What is tried again, and when. Nobody holds the entry in between. None: nothing.
+            dead_letter: False: what failed for good is logged and forgotten.
+            timeout: Of one attempt; it fails with code 504.
+            rate: At most so many attempts in so much time, in this process, such as `100/s`.
+            start: Where the group begins when it is new: `earliest`, `latest`, an entry's id, a
+                time, or how long ago.
+            lease: Instead of the router's.
+            deliveries_max: After so many deliveries without an end (its process dies on it) an
+                entry goes to the dead letters.
+            middleware: Around this handler, inside the router's own.
+
+        Raises:
+            SettingsInvalid, NameInvalid: An argument or the handler can't be used.
+        """
+        where = Where(topic, stream, field)
+        options = Options(
+            concurrency=concurrency,
+            retry=(retry.rule(),) if retry is not None else (),
+            dead_letter=dead_letter,
+            timeout=timeout,
+            rate=rate,
+            start=start,
+            lease=self._lease if lease is None else lease,
+            grace=self._grace,
+            deliveries_max=deliveries_max,
+        )
+
+        def decorate(handler: F) -> F:
+            self._add(of_handler(where, group or self.group, handler, options, tuple(middleware)))
+            return handler
+
+        return decorate
+
+    def route(
+        self,
+        source: str = "",
+        *,
+        stream: str = "",
+        field: str = "",
+        to: str | None = None,
+        signal: str | None = None,
+        topic: str | None = None,
+        map: Any = None,
+        match: Match | Mapping[str, Any] | None = None,
+        name: str | None = None,
+        duplicates: Literal["dead_letter", "drop"] = "dead_letter",
+        concurrency: int = 100,
+        retry: RetryPolicy | None = ROUTE_RETRY,
+        dead_letter: bool = True,
+        rate: str | None = None,
+        start: Position = "earliest",
+        path: str = "",
+    ) -> None:
+        """Send entries on: start a workflow, wake one, or append to another topic.
+
+        A route has a group of its own, `<group>.<name>`, so routes of one source do not wait for
+        each other.
+
+        Args:
+            source, stream, field, concurrency, retry, dead_letter, rate, start: As of `subscribe`.
+            to: The topic of a graph: a workflow is started per entry, once however often the entry
+                is delivered. The job's id follows from the entry, unless the model derives one.
+            signal: The topic of a hook: one waiting activity is woken.
+            topic: Another topic, at least once, with the same key and headers.
+            map: What the target gets, in the mapping language; the value itself when None. Its
+                references begin with `value`, `key`, `headers`, `type`, `topic` or `id`.
+            match: Which entries are meant: `type`, `key` (patterns) and `when` (a rule). Others are
+                acknowledged and go nowhere.
+            name: Tells the route from others; the target's topic when None.
+            duplicates: What becomes of an entry whose job's id, derived by the model, is taken.
+            path: Where the route stands in a file, for messages.
+
+        Raises:
+            SettingsInvalid, NameInvalid, MappingError: An argument can't be used.
+        """
+        where, target = Where(source, stream, field), target_of(to, signal, topic)
+        if target.kind != "topic" and self._app is None:
+            raise SettingsInvalid(
+                "a route to a workflow needs its app: hotmesh.Router(…, app='shop')"
+            )
+        if duplicates not in ("dead_letter", "drop"):
+            raise SettingsInvalid(f"duplicates is 'dead_letter' or 'drop', not {duplicates!r}")
+        rules = Rules(_match_of(match), map, path=path)
+        label = check_group(name or target.topic)
+        group = f"{self.group}.{label}"
+        if len(group) > GROUP_MAX:
+            group = f"{self.group[:30]}.{derive(group)}"
+        options = Options(
+            concurrency=concurrency,
+            retry=(retry.rule(),) if retry is not None else (),
+            dead_letter=dead_letter,
+            rate=rate,
+            start=start,
+            lease=self._lease,
+            grace=self._grace,
+        )
+        forward = Forward(self, target, rules, group, drop_duplicates=duplicates == "drop")
+        decode = routed(where.decode(Any))
+        self._add(Subscription(where, group, label, forward, True, decode, options))
+
+    def middleware(self, function: M) -> M:
+        """Decorates a function that is called around every handler, inside those before it.
+
+        It takes the delivery and the rest of the call: `async def timed(ctx, call_next): return
+        await call_next()`. Raising is failing.
+        """
+        if not asyncio.iscoroutinefunction(function):
+            raise SettingsInvalid("a middleware is an async function of a delivery and call_next")
+        self._middleware.append(function)
+        return function
+
+    def _add(self, subscription: Subscription) -> None:
+        if self._host is not None:
+            raise SettingsInvalid("the router runs already; subscribe before it starts")
+        for other in self._subscriptions:
+            if (other.where.name, other.group) == (subscription.where.name, subscription.group):
+                raise SettingsInvalid(
+                    f"{subscription.name} and {other.name} would share the entries of "
+                    f"{subscription.where.name!r} in group {subscription.group!r}, each getting "
+                    "some of them; give one of them another group= (a route: another name=)"
+                )
+        self._subscriptions.append(subscription)
+
+    # -- start and stop
+
+    async def start(self) -> None:
+        """Connect and start to read; returns when every subscription reads.
+
+        Raises:
+            ServerUnavailable, ServerUnsuitable, ConnectionInvalid: There is no server to work on.
+            SettingsInvalid: It runs already.
+        """
+        if self._connection is not None:
+            raise SettingsInvalid("the router runs already; stop it before it is started again")
+        self._stopping = asyncio.Event()
+        self._connection = await connect.open(self._redis, role=f"router-{self.group}")
+        try:
+            await self._open(self._connection)
+            consumers = [await self._consumer(s) for s in self._subscriptions]
+            self._host = Host([consumers])
+            await self._host.start()
+        except BaseException:
+            if self._host is not None:
+                await self._host.kill()
+            await self._close()
+            raise
+        names = sorted({s.where.name for s in self._subscriptions})
+        log.info("router.started", group=self.group, sources=names)
+
+    async def stop(self) -> None:
+        """Stop reading, let handlers end within the grace, hand back what they did not finish, and
+        close. May be called twice, and before `start`.
+        """
+        self._stopping.set()
+        if self._host is not None:
+            host, self._host = self._host, None
+            try:
+                await host.stop()
+            except BaseException:  # cancelled in the middle: others find what we hold
+                await host.kill()
+                raise
+            finally:
+                await self._close()
+            log.info("router.stopped", group=self.group)
+
+    async def run(self) -> None:
+        """Start, and serve until cancelled or told to `stop`; then stop cleanly.
+
+        Raises:
+            BaseException: What a subscription crashed with: a fault of ours, or no server any more.
+        """
+        async with self:
+            await self._until_stopped()
+
+    async def _until_stopped(self) -> None:
+        assert self._host is not None and self._host.failed is not None
+        failed = self._host.failed
+        waiting = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([waiting, failed], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if failed.done():
+            raise failed.result()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether it runs and no subscription has crashed: for a readiness probe."""
+        failed = self._host.failed if self._host is not None else None
+        return failed is not None and not failed.done()
+
+    @property
+    def host(self) -> Host:
+        """The running parts, for `lifecycle.serve`.
+
+        Raises:
+            ServerUnavailable: It does not run.
+        """
+        if self._host is None:
+            raise _not_running()
+        return self._host
+
+    async def _open(self, connection: Connection) -> None:
+        self._store = Store(connection.transport, Keys(self._space.namespace, "router"))
+        await self._store.open()
+        self._topics = Topics(self._store, self._space)
+
+    async def _consumer(self, subscription: Subscription) -> Consumer:
+        connection, store, topics = self._connection, self._store, self._topics
+        assert connection is not None and store is not None and topics is not None
+        source = await self._source(subscription)
+        start = after_of(subscription.options.start, store.clock.now_ms())
+        return Consumer(
+            connection,
+            store,
+            source,
+            subscription.group,
+            subscription.plan(start, tuple(self._middleware)),
+            subscription.options.settings(),
+            self._metrics,
+        )
+
+    async def _source(self, subscription: Subscription) -> Source:
+        where = subscription.where
+        partitions = await self.topics.partitions(where.topic) if where.topic else 1
+        return where.source(self._space, subscription.group, partitions)
+
+    async def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        topics, self._topics = self._topics, None
+        self._host = self._store = self._workflows = None
+        if topics is not None:
+            await topics.close()
+        if connection is not None:
+            await connection.close()
+
+    @property
+    def topics(self) -> Topics:
+        """What sends.
+
+        Raises:
+            ServerUnavailable: The router does not run.
+        """
+        if self._topics is None:
+            raise _not_running()
+        return self._topics
+
+    # -- in use
+
+    async def publish(
+        self,
+        topic: str,
+        value: Any,
+        *,
+        key: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> str:
+        """Append a value to a topic; the id of the entry, once the server has it.
+
+        Args:
+            value: A `Record` or another msgspec Struct, a dataclass, a pydantic model, or plain
+                data.
+            key: Decides the partition; text, bytes, or anything with a JSON form.
+            headers: Text to text. A trace that is open here goes with them.
+
+        Raises:
+            PayloadInvalid, PayloadTooLarge, NameInvalid: It can't be sent.
+            Overloaded: The topic is full; `retry_after_ms` is a hint.
+            ServerUnavailable: The server can't be reached, or the router does not run.
+        """
+        return await self.topics.send(topic, value, key=key, headers=headers)
+
+    async def seek(self, source: str, to: Position, *, group: str | None = None) -> None:
+        """Have a group read a source from another place on: replay what it has handled, or skip
+        what it has not. Entries in hand, and those that wait for another attempt, stay.
+
+        Args:
+            source: A topic or the key of a plain stream that this router subscribes to.
+            to: As `start` of `subscribe`.
+            group: Which one, where the router subscribes in several.
+
+        Raises:
+            SettingsInvalid: The router does not subscribe to it, or `to` is no position.
+        """
+        store = self._running_store()
+        for subscription in self._of(source, group):
+            after = after_of(to, store.clock.now_ms())
+            for lane in (await self._source(subscription)).lanes:
+                await create_group(store, lane.stream, subscription.group, after)
+                await seek(store, lane.stream, subscription.group, after)
+            log.info("group.moved", source=source, group=subscription.group, after=after)
+
+    async def dead_letters(
+        self, source: str | None = None, *, group: str | None = None, limit: int = 100
+    ) -> list[Letter]:
+        """Entries that nobody could handle, the newest first.
+
+        Args:
+            source: Only of this topic or plain stream.
+        """
+        return await (await self._desk(source, group)).list(limit)
+
+    async def retry(self, letter: str) -> bool:
+        """Give a dead letter another life; False when there is none of that id."""
+        return await (await self._desk(None, None)).redrive(letter, again=True)
+
+    async def drop(self, letter: str) -> bool:
+        """Forget a dead letter; False when there is none of that id."""
+        return await (await self._desk(None, None)).redrive(letter, again=False)
+
+    async def _desk(self, source: str | None, group: str | None) -> Desk:
+        store = self._running_store()
+        found = [(await self._source(s), s.group) for s in self._of(source, group)]
+        return Desk(store, found)
+
+    def _of(self, source: str | None, group: str | None) -> list[Subscription]:
+        found = [
+            s
+            for s in self._subscriptions
+            if source in (None, s.where.name) and group in (None, s.group)
+        ]
+        if not found and source is not None:
+            names = ", ".join(sorted({s.where.name for s in self._subscriptions})) or "nothing"
+            raise SettingsInvalid(f"this router does not read {source!r}; it reads {names}")
+        return found
+
+    def _running_store(self) -> Store:
+        if self._store is None:
+            raise _not_running()
+        return self._store
+
+    # -- for routes
+
+    async def workflows(self) -> Workflows:
+        """A client of the workflows of `app`.
+
+        Raises:
+            AppNotFound: Nothing of the app is active yet.
+        """
+        if self._workflows is None:
+            if self._connection is None:
+                raise _not_running()
+            assert self._app is not None, "checked by route()"
+            self._workflows = await Workflows.open(
+                self._connection, self._app, self._space.namespace, self._metrics
+            )
+        return self._workflows
+
+    def now_ms(self) -> int:
+        """The server's clock."""
+        return self._running_store().clock.now_ms()
+
+
+def _match_of(match: Match | Mapping[str, Any] | None) -> Match:
+    if match is None:
+        return Match()
+    if isinstance(match, Match):
+        return match
+    try:
+        return msgspec.convert(dict(match), Match)
+    except msgspec.ValidationError as exc:
+        raise SettingsInvalid(f"match has type, key and when: {exc}") from exc
+
+
+def _not_running() -> HotMeshError:
+    return ServerUnavailable("the router does not run; use it inside 'async with router:'")
