@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Worker,
     )
     from hotmesh.messages import StreamData, StreamMetadata, StreamResult
+    from hotmesh.routing import Delivery, DeliveryLost, Match, Reject, Router
     from hotmesh.streams.record import Record
 
 # What is public, by the module that has it. Loaded when first asked for: `import hotmesh` alone
@@ -62,6 +63,7 @@ _PUBLIC = {
         "Settings",
         "Worker",
     ),
+    "hotmesh.routing": ("Delivery", "DeliveryLost", "Match", "Reject", "Router"),
     "hotmesh.messages": ("StreamData", "StreamMetadata", "StreamResult"),
     "hotmesh.streams.record": ("Record",),
 }
@@ -69,6 +71,8 @@ _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in name
 
 __all__ = [
     "ActivationFailed",
+    "Delivery",
+    "DeliveryLost",
     "DeployResult",
     "DuplicateJob",
     "HotMesh",
@@ -79,11 +83,14 @@ __all__ = [
     "JobNotFound",
     "JobOutput",
     "JobTimeout",
+    "Match",
     "ModelInvalid",
     "Overloaded",
     "PayloadInvalid",
     "Record",
+    "Reject",
     "RetryPolicy",
+    "Router",
     "ServerUnavailable",
     "Settings",
     "StreamData",

@@ -74,8 +74,8 @@ class Work(Struct, array_like=True, frozen=True, tag="work1"):
 
 
 class Again(Struct, array_like=True, frozen=True, tag="entry1"):
-    """An entry of a topic, or of a plain stream, that one group has put aside: it waits for its next
-    attempt, or lies in the dead letters.
+    """An entry of a topic or of a plain stream that one group has put aside: it waits for its
+    next attempt, or lies in the dead letters.
 
     Attributes:
         stream, id: Where it lay first.

@@ -43,6 +43,8 @@ FLUSH_S = 5.0
 Call = Callable[[Any, Delivery], Any]
 Next = Callable[[], Awaitable[Any]]
 Middleware = Callable[[Delivery, Next], Awaitable[Any]]
+Watch = Callable[[Delivery, BaseException | None], None]
+"""Told of each attempt's end, before the entry is settled."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -93,9 +95,11 @@ class Consumer:
         plan: Plan,
         settings: RouterSettings,
         metrics: Metrics,
+        watch: Watch | None = None,
     ) -> None:
         self.name, self.topic, self.plan = f"router:{source.name}", source.name, plan
         self._store, self._group, self._metrics = store, group, metrics
+        self._watch = watch
         self._lanes = {lane.stream: lane for lane in source.lanes}
         self._lanes |= {lane.again: lane for lane in source.lanes}
         self.loop = Loop(
@@ -224,10 +228,14 @@ class Consumer:
             with processing(self.topic, self._group, delivery):
                 value = self.plan.decode(entry, fields)
                 result = await self._invoke(value, delivery)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - user code: logged, and becomes a retry or a letter
+            if self._watch is not None:
+                self._watch(delivery, exc)
             again = again or Again(held.stream, held.id.decode(), 1, tuple(fields))
             await self._failed(held, again, exc)
         else:
+            if self._watch is not None:
+                self._watch(delivery, None)
             self._acks.add(held.key, result if type(result) is Receipt else None)
 
     def _delivery(self, held: Held, lane: Lane, entry: Entry, attempt: int) -> Delivery:
@@ -284,7 +292,8 @@ class Consumer:
             handler=self.plan.name,
             entry=again.id,
             attempt=again.attempt,
-            exc_info=exc,
+            error=text,
+            exc_info=None if isinstance(exc, HotMeshError) else exc,
         )
         delay_ms = None
         if not isinstance(exc, (Reject, PayloadInvalid)):

@@ -45,9 +45,11 @@ class Desk:
     def __init__(self, store: Store, sources: Sequence[tuple[Source, str]]) -> None:
         """Each source with the group that reads it."""
         self._store = store
-        self._lanes = [(source.name, group, lane) for source, group in sources for lane in source.lanes]
+        self._lanes = [
+            (source.name, group, lane) for source, group in sources for lane in source.lanes
+        ]
 
-    async def list(self, limit: int) -> list[Letter]:
+    async def letters(self, limit: int) -> list[Letter]:
         """The newest first."""
         found: list[Letter] = []
         for source, group, lane in self._lanes:

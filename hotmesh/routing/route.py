@@ -136,5 +136,3 @@ def _fits(text: Any, patterns: tuple[str, ...]) -> bool:
 
 def _at(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
-
-

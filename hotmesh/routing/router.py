@@ -22,7 +22,7 @@ from hotmesh.ids import check_app_id, derive
 from hotmesh.lifecycle import Host
 from hotmesh.log import get_logger
 from hotmesh.mesh import RetryPolicy
-from hotmesh.routing.consumer import Consumer, Middleware
+from hotmesh.routing.consumer import Consumer, Middleware, Watch
 from hotmesh.routing.desk import Desk, Letter
 from hotmesh.routing.forward import Forward, routed
 from hotmesh.routing.keys import GROUP_MAX, check_group
@@ -41,6 +41,9 @@ log = get_logger("hotmesh.routing")
 
 F = TypeVar("F", bound=Callable[..., Any])
 M = TypeVar("M", bound=Callable[..., Any])
+
+RETRY = RetryPolicy()
+"""Of handlers: five attempts within some twenty seconds."""
 
 ROUTE_RETRY = RetryPolicy(maximum_attempts=12)
 """Of routes: about ten minutes, for an app that is not active yet or is overloaded."""
@@ -88,7 +91,9 @@ class Router:
         self._lease, self._grace = lease, grace
         self._middleware = list(middleware)
         self._subscriptions: list[Subscription] = []
+        self.consumers: list[Consumer] = []
         self._metrics = Metrics()
+        self._watch: Watch | None = None
         self._host: Host | None = None
         self._connection: Connection | None = None
         self._store: Store | None = None
@@ -106,7 +111,7 @@ class Router:
         field: str = "",
         group: str | None = None,
         concurrency: int = 100,
-        retry: RetryPolicy | None = RetryPolicy(),
+        retry: RetryPolicy | None = RETRY,
         dead_letter: bool = True,
         timeout: Duration | None = None,
         rate: str | None = None,
@@ -240,6 +245,10 @@ class Router:
         self._middleware.append(function)
         return function
 
+    def observe(self, watch: Watch | None) -> None:
+        """For tests: be told of the end of each attempt, from the next start on; None ends it."""
+        self._watch = watch
+
     def _add(self, subscription: Subscription) -> None:
         if self._host is not None:
             raise SettingsInvalid("the router runs already; subscribe before it starts")
@@ -268,6 +277,7 @@ class Router:
         try:
             await self._open(self._connection)
             consumers = [await self._consumer(s) for s in self._subscriptions]
+            self.consumers = consumers
             self._host = Host([consumers])
             await self._host.start()
         except BaseException:
@@ -361,6 +371,7 @@ class Router:
             subscription.plan(start, tuple(self._middleware)),
             subscription.options.settings(),
             self._metrics,
+            self._watch,
         )
 
     async def _source(self, subscription: Subscription) -> Source:
@@ -413,6 +424,24 @@ class Router:
         """
         return await self.topics.send(topic, value, key=key, headers=headers)
 
+    async def append(self, stream: str, fields: Mapping[str, Any]) -> str:
+        """Append an entry to a plain stream, as another service would; the id of the entry.
+
+        Args:
+            fields: Text, bytes or numbers by name; at least one.
+
+        Raises:
+            SettingsInvalid: There are no fields, or the stream has no key.
+            ServerUnavailable: The server can't be reached, or the router does not run.
+        """
+        Where(stream=stream)
+        if not fields:
+            raise SettingsInvalid(f"an entry of stream {stream!r} has at least one field")
+        arguments = [part for name, value in fields.items() for part in (name, value)]
+        transport = self.store.transport
+        id: bytes = await transport.execute("XADD", stream, "*", *arguments)
+        return id.decode()
+
     async def seek(self, source: str, to: Position, *, group: str | None = None) -> None:
         """Have a group read a source from another place on: replay what it has handled, or skip
         what it has not. Entries in hand, and those that wait for another attempt, stay.
@@ -425,7 +454,7 @@ class Router:
         Raises:
             SettingsInvalid: The router does not subscribe to it, or `to` is no position.
         """
-        store = self._running_store()
+        store = self.store
         for subscription in self._of(source, group):
             after = after_of(to, store.clock.now_ms())
             for lane in (await self._source(subscription)).lanes:
@@ -441,7 +470,7 @@ class Router:
         Args:
             source: Only of this topic or plain stream.
         """
-        return await (await self._desk(source, group)).list(limit)
+        return await (await self._desk(source, group)).letters(limit)
 
     async def retry(self, letter: str) -> bool:
         """Give a dead letter another life; False when there is none of that id."""
@@ -452,7 +481,7 @@ class Router:
         return await (await self._desk(None, None)).redrive(letter, again=False)
 
     async def _desk(self, source: str | None, group: str | None) -> Desk:
-        store = self._running_store()
+        store = self.store
         found = [(await self._source(s), s.group) for s in self._of(source, group)]
         return Desk(store, found)
 
@@ -467,10 +496,21 @@ class Router:
             raise SettingsInvalid(f"this router does not read {source!r}; it reads {names}")
         return found
 
-    def _running_store(self) -> Store:
+    @property
+    def store(self) -> Store:
+        """Scripts over the router's connection.
+
+        Raises:
+            ServerUnavailable: The router does not run.
+        """
         if self._store is None:
             raise _not_running()
         return self._store
+
+    @property
+    def namespace(self) -> str:
+        """Prefix of all keys."""
+        return self._space.namespace
 
     # -- for routes
 
@@ -491,7 +531,7 @@ class Router:
 
     def now_ms(self) -> int:
         """The server's clock."""
-        return self._running_store().clock.now_ms()
+        return self.store.clock.now_ms()
 
 
 def _match_of(match: Match | Mapping[str, Any] | None) -> Match:

@@ -157,6 +157,13 @@ class Settler:
         """Move due entries into the streams of attempts, until cancelled. Any process of the group
         may.
         """
+        self._store.clock.skipped.append(self.timer_set.set)
+        try:
+            await self._fire_all()
+        finally:
+            self._store.clock.skipped.remove(self.timer_set.set)
+
+    async def _fire_all(self) -> None:
         lanes = list({lane.timers: lane for lane in self._lanes.values()}.values())
         while True:
             self.timer_set.clear()

@@ -1,4 +1,4 @@
-"""What was asked for by `subscribe` and `route`, checked at once, and built when the router starts."""
+"""What `subscribe` and `route` ask for: checked at once, built when the router starts."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Where(Struct, frozen=True):
     def __post_init__(self) -> None:
         if bool(self.topic) == bool(self.stream):
             raise SettingsInvalid(
-                "name a topic, as in subscribe('orders'), or the key of a plain Redis stream, as in "
-                "subscribe(stream='legacy:orders')"
+                "name a topic, as in subscribe('orders'), or the key of a plain Redis stream, as "
+                "in subscribe(stream='legacy:orders')"
             )
         if self.topic:
             check_topic(self.topic)

@@ -1,4 +1,4 @@
-"""Entries → workflows: starts and signals, each applied once however often an entry is delivered."""
+"""Entries → workflows: starts and signals, applied once however often an entry is delivered."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 from hotmesh.connect import Connection
 from hotmesh.core import Limits
 from hotmesh.engine import Engine
-from hotmesh.ids import derive
 from hotmesh.messages import Signal
 from hotmesh.payload import BYTES_MAX, encode
 from hotmesh.store import Keys, Plans, Store, partitions_of
@@ -82,4 +81,3 @@ class Workflows:
         program = await self._plans.active(refresh=True)
         signal = Signal("success", 200, raw, once, spans.current())
         await self._engine.signal(program, topic, plain, signal)
-

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from msgspec import Struct
 
@@ -105,12 +106,31 @@ class New(Struct, frozen=True, kw_only=True):
 
 
 class Clock:
-    """The server's clock, seen from here: its last reading plus the time since."""
+    """The server's clock, seen from here: its last reading plus the time since.
 
-    __slots__ = ("_at", "_ms", "skew_ms")
+    Attributes:
+        skew_ms: What scripts add to the server's clock; 0 outside of tests.
+        skipped: Called when time was skipped: what was asleep until a timer looks again.
+    """
+
+    __slots__ = ("__weakref__", "_at", "_ms", "skew_ms", "skipped")
+
+    skipped_ms: ClassVar[int] = 0
+    _all: ClassVar[weakref.WeakSet[Clock]] = weakref.WeakSet()
 
     def __init__(self) -> None:
-        self._ms, self._at, self.skew_ms = 0, 0.0, 0
+        self._ms, self._at, self.skew_ms = 0, 0.0, Clock.skipped_ms
+        self.skipped: list[Callable[[], None]] = []
+        Clock._all.add(self)
+
+    @classmethod
+    def skip(cls, ms: int) -> None:
+        """For tests: let time pass for every clock of this process, those to come included."""
+        cls.skipped_ms += ms
+        for clock in list(cls._all):
+            clock.skew_ms += ms
+            for wake in list(clock.skipped):
+                wake()
 
     def read(self, reply: Sequence[bytes]) -> int:
         """Take a TIME reply; milliseconds since the epoch, with the skew of tests."""
