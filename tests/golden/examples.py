@@ -29,6 +29,7 @@ from hotmesh.compiler import (
 from hotmesh.core import state
 from hotmesh.messages import (
     Adopt,
+    Again,
     ChildStart,
     Continue,
     Discard,
