@@ -11,6 +11,7 @@ from hotmesh.messages import Again, decode_again
 from hotmesh.routing.keys import Lane
 from hotmesh.routing.source import Source
 from hotmesh.store import Store
+from hotmesh.store.dead import redrive
 
 PAGE = 200
 
@@ -61,10 +62,7 @@ class Desk:
         name, _, letter = id.rpartition("/")
         for _, _, lane in self._lanes:
             if lane.again == name:
-                done = await self._store.run(
-                    "redrive", [lane.dead, lane.again], letter, "1" if again else "0"
-                )
-                return bool(done)
+                return await redrive(self._store, lane.dead, lane.again, letter, again=again)
         return False
 
     async def _of_lane(self, source: str, group: str, lane: Lane, limit: int) -> list[Letter]:

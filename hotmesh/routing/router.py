@@ -30,10 +30,11 @@ from hotmesh.routing.position import Position, after_of
 from hotmesh.routing.route import Match, Rules, target_of
 from hotmesh.routing.source import Source
 from hotmesh.routing.subscription import DELIVERIES_MAX, Options, Subscription, Where, of_handler
-from hotmesh.routing.topics import Topics
+from hotmesh.routing.topics import Reading, Topics
 from hotmesh.routing.workflows import Workflows
-from hotmesh.store import Keys, Store
+from hotmesh.store import Store
 from hotmesh.store.leases import create_group, seek
+from hotmesh.streams.client import Client
 from hotmesh.streams.keys import Space
 from hotmesh.telemetry.metrics import Metrics
 
@@ -91,12 +92,11 @@ class Router:
         self._lease, self._grace = lease, grace
         self._middleware = list(middleware)
         self._subscriptions: list[Subscription] = []
-        self.consumers: list[Consumer] = []
+        self._readings: list[Reading] = []
         self._metrics = Metrics()
         self._watch: Watch | None = None
         self._host: Host | None = None
-        self._connection: Connection | None = None
-        self._store: Store | None = None
+        self._client: Client | None = None
         self._topics: Topics | None = None
         self._workflows: Workflows | None = None
         self._stopping = asyncio.Event()
@@ -270,15 +270,16 @@ class Router:
             ServerUnavailable, ServerUnsuitable, ConnectionInvalid: There is no server to work on.
             SettingsInvalid: It runs already.
         """
-        if self._connection is not None:
+        if self._client is not None:
             raise SettingsInvalid("the router runs already; stop it before it is started again")
         self._stopping = asyncio.Event()
-        self._connection = await connect.open(self._redis, role=f"router-{self.group}")
+        client = self._client = await Client.open(
+            self._redis, namespace=self._space.namespace, role=f"router-{self.group}"
+        )
         try:
-            await self._open(self._connection)
-            consumers = [await self._consumer(s) for s in self._subscriptions]
-            self.consumers = consumers
-            self._host = Host([consumers])
+            topics = self._topics = Topics(client)
+            self._readings = [self._reading(s, client, topics) for s in self._subscriptions]
+            self._host = Host([self._readings])
             await self._host.start()
         except BaseException:
             if self._host is not None:
@@ -343,6 +344,11 @@ class Router:
         return failed is not None and not failed.done()
 
     @property
+    def consumers(self) -> list[Consumer]:
+        """What reads at present; nothing of topics that nobody has declared."""
+        return [r.consumer for r in self._readings if r.consumer is not None]
+
+    @property
     def host(self) -> Host:
         """The running parts, for `lifecycle.serve`.
 
@@ -353,40 +359,41 @@ class Router:
             raise _not_running()
         return self._host
 
-    async def _open(self, connection: Connection) -> None:
-        self._store = Store(connection.transport, Keys(self._space.namespace, "router"))
-        await self._store.open()
-        self._topics = Topics(self._store, self._space)
+    def _reading(self, subscription: Subscription, client: Client, topics: Topics) -> Reading:
+        start = after_of(subscription.options.start, client.store.clock.now_ms())
+        plan = subscription.plan(start, tuple(self._middleware))
+        where, group = subscription.where, subscription.group
 
-    async def _consumer(self, subscription: Subscription) -> Consumer:
-        connection, store, topics = self._connection, self._store, self._topics
-        assert connection is not None and store is not None and topics is not None
-        source = await self._source(subscription)
-        start = after_of(subscription.options.start, store.clock.now_ms())
-        return Consumer(
-            connection,
-            store,
-            source,
-            subscription.group,
-            subscription.plan(start, tuple(self._middleware)),
-            subscription.options.settings(),
-            self._metrics,
-            self._watch,
-        )
+        def consumer(partitions: int) -> Consumer:
+            return Consumer(
+                client.connection,
+                client.store,
+                where.source(self._space, group, partitions),
+                group,
+                plan,
+                subscription.options.settings(),
+                self._metrics,
+                self._watch,
+            )
 
-    async def _source(self, subscription: Subscription) -> Source:
-        where = subscription.where
-        partitions = await self.topics.partitions(where.topic) if where.topic else 1
+        return Reading(where.name, where.topic, topics, consumer)
+
+    async def _source(self, subscription: Subscription) -> Source | None:
+        """None of a topic that nobody has declared."""
+        where, partitions = subscription.where, 1
+        if where.topic:
+            found = await self.topics.partitions(where.topic)
+            if found is None:
+                return None
+            partitions = found
         return where.source(self._space, subscription.group, partitions)
 
     async def _close(self) -> None:
-        connection, self._connection = self._connection, None
-        topics, self._topics = self._topics, None
-        self._host = self._store = self._workflows = None
-        if topics is not None:
-            await topics.close()
-        if connection is not None:
-            await connection.close()
+        client, self._client = self._client, None
+        self._host = self._topics = self._workflows = None
+        self._readings = []
+        if client is not None:
+            await client.close()
 
     @property
     def topics(self) -> Topics:
@@ -457,7 +464,8 @@ class Router:
         store = self.store
         for subscription in self._of(source, group):
             after = after_of(to, store.clock.now_ms())
-            for lane in (await self._source(subscription)).lanes:
+            found = await self._source(subscription)
+            for lane in found.lanes if found is not None else ():
                 await create_group(store, lane.stream, subscription.group, after)
                 await seek(store, lane.stream, subscription.group, after)
             log.info("group.moved", source=source, group=subscription.group, after=after)
@@ -483,7 +491,7 @@ class Router:
     async def _desk(self, source: str | None, group: str | None) -> Desk:
         store = self.store
         found = [(await self._source(s), s.group) for s in self._of(source, group)]
-        return Desk(store, found)
+        return Desk(store, [(source, group) for source, group in found if source is not None])
 
     def _of(self, source: str | None, group: str | None) -> list[Subscription]:
         found = [
@@ -503,9 +511,9 @@ class Router:
         Raises:
             ServerUnavailable: The router does not run.
         """
-        if self._store is None:
+        if self._client is None:
             raise _not_running()
-        return self._store
+        return self._client.store
 
     @property
     def namespace(self) -> str:
@@ -521,11 +529,11 @@ class Router:
             AppNotFound: Nothing of the app is active yet.
         """
         if self._workflows is None:
-            if self._connection is None:
+            if self._client is None:
                 raise _not_running()
             assert self._app is not None, "checked by route()"
             self._workflows = await Workflows.open(
-                self._connection, self._app, self._space.namespace, self._metrics
+                self._client.connection, self._app, self._space.namespace, self._metrics
             )
         return self._workflows
 

@@ -180,9 +180,6 @@ class Settler:
 
     async def _fire(self, lane: Lane) -> int:
         while True:
-            skew_ms = self._store.clock.skew_ms
-            moved, next_ms = await self._store.run(
-                "due", [lane.timers, lane.again], skew_ms, POP_MAX
-            )
+            moved, next_ms = await self._store.pop(lane.timers, lane.again, POP_MAX)
             if moved < POP_MAX:
                 return next_ms if next_ms >= 0 else LOOK_MS

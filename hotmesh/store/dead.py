@@ -80,7 +80,14 @@ async def _redrive(store: Store, id: str, again: str) -> bool:
     if not rows:
         return False
     stream = _letter(int(number), rows[0]).stream
-    return bool(await store.run("redrive", [partition.dead, stream], entry, again))
+    return await redrive(store, partition.dead, stream, entry, again=again == "1")
+
+
+async def redrive(store: Store, dead: str, stream: str, id: str, *, again: bool) -> bool:
+    """Take a dead letter out of `dead`, and append its entry to `stream` again; False when there
+    is none of that id.
+    """
+    return bool(await store.run("redrive", [dead, stream], id, "1" if again else "0"))
 
 
 def _letter(number: int, row: Any) -> DeadLetter:

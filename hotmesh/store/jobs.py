@@ -275,18 +275,22 @@ class Store:
         command = Command(entry.stream, entry.stream)
         command.keys += keys
         command.ops += ops
-        guard = ["reader" if keep else "owner", entry.group, consumer, next(_ids(entry))]
+        guard = ["owner", entry.group, consumer, next(_ids(entry)), "1" if keep else ""]
         arguments = command.arguments(self._apply, guard, self.clock.skew_ms)
         return Verdict((await self._run([arguments]))[0])
 
     async def pop_due(self, partition: Partition, limit: int = 500) -> tuple[int, int]:
-        """Move due timers into the engine stream.
+        """Move due timers into the engine stream; see `pop`."""
+        return await self.pop(partition.timers, partition.engine, limit)
+
+    async def pop(self, timers: str, stream: str, limit: int) -> tuple[int, int]:
+        """Move due timers into the stream that they are for.
 
         Returns:
             How many, and the milliseconds until the next one, -1 when there is none.
         """
         sha = self.scripts["due"].sha
-        command = ("EVALSHA", sha, 2, partition.timers, partition.engine, self.clock.skew_ms, limit)
+        command = ("EVALSHA", sha, 2, timers, stream, self.clock.skew_ms, limit)
         moved, next_ms = (await self._run([command]))[0]
         return moved, next_ms
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -26,11 +26,17 @@ if TYPE_CHECKING:
     from hotmesh.testing import RouterClient
     from hotmesh.testing.tracing import Spans
 
-async_fixture: Any
-try:
-    from pytest_asyncio import fixture as async_fixture
-except ImportError:  # anyio's plugin takes plain ones
-    async_fixture = pytest.fixture
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def async_fixture(function: F) -> F:
+    """A fixture of pytest-asyncio, in all its modes; a plain one, which anyio's plugin takes."""
+    try:
+        from pytest_asyncio import fixture
+    except ImportError:
+        fixture = pytest.fixture  # type: ignore[assignment]  # the same use of it
+    made: F = fixture(function)  # type: ignore[assignment]  # pytest's type is its own
+    return made
 
 URL_VARIABLE = "HOTMESH_TEST_REDIS_URL"
 

@@ -141,6 +141,7 @@ EXAMPLES: dict[str, Struct] = {
         "j2", "sub", "2", DATA, "j1", "a1", ",0,0", TRACE, False, 1_760_000_000_000
     ),
     "Redeliver": Redeliver(work),
+    "Again": Again("hm:{hm~0}:e:orders", "1760000000000-1", 3, (b"p", b"{}", b"k", b"\xff"), "why"),
     "Wake": Wake("j1", "a1", ",0,0", "2", "timeout", 4),
     "Continue": Continue("j1", "2", (("a1", ",0,0"), ("a2", ",0,1,0")), "rid-1"),
     "Signal": signal,

@@ -13,6 +13,8 @@ import pytest
 import hotmesh
 from hotmesh import Delivery, RetryPolicy, Router
 from hotmesh.errors import SettingsInvalid
+from hotmesh.streams.client import Client
+from hotmesh.streams.topic import Topic
 from hotmesh.testing import RouterClient, eventually
 
 FAST = RetryPolicy(maximum_attempts=3, initial_interval="20ms", maximum_interval="50ms")
@@ -157,10 +159,11 @@ async def test_an_entry_of_a_topic_that_somebody_appended_by_hand_is_read_as_its
     async def handle(order: Order) -> None:
         seen.append(order)
 
-    await hotmesh_router(router)
+    client = await hotmesh_router(router)
+    await client.feed("orders", Order("6", 1))
     await router.append(f"{app_id}:{{{app_id}~0}}:e:orders", {"id": "7", "price": "1.5"})
 
-    await eventually(lambda: seen == [Order("7", 1.5)])
+    await eventually(lambda: seen == [Order("6", 1), Order("7", 1.5)])
 
 
 async def test_a_plain_function_runs_in_a_thread(router: Router, hotmesh_router: Run) -> None:
@@ -319,16 +322,17 @@ async def test_a_handler_that_takes_too_long_fails_with_504(
 async def test_the_lease_of_a_long_handler_is_kept_and_can_be_extended(
     router: Router, hotmesh_router: Run, redis_url: str
 ) -> None:
-    calls = 0
+    calls, ended = 0, False
 
     @router.subscribe("orders")
     async def handle(value: int, ctx: Delivery) -> None:
-        nonlocal calls
+        nonlocal calls, ended
         calls += 1
         await asyncio.sleep(1.5)  # more than two leases
         await ctx.extend()
+        ended = True
 
-    client = await hotmesh_router(router)
+    await hotmesh_router(router)
     sibling = Router(redis_url, "billing", namespace=router.namespace, lease="600ms")
     sibling.subscribe("orders")(handle)
     async with sibling:
@@ -408,8 +412,10 @@ async def test_two_groups_get_all_entries_and_two_processes_of_a_group_share_the
 
         return router
 
+    async with Router(redis_url, namespace=app_id) as declaring:
+        await declaring.publish("orders", 0)
     async with router_of("a1", "a") as one, router_of("a2", "a"), router_of("b", "b"):
-        for n in range(60):
+        for n in range(1, 60):
             await one.publish("orders", n)
         await eventually(lambda: len(got["a1"]) + len(got["a2"]) == 60 and len(got["b"]) == 60)
 
@@ -602,3 +608,24 @@ async def test_it_can_not_run_twice_at_once_nor_change_while_it_runs(router: Rou
             await router.start()
         with pytest.raises(SettingsInvalid, match="before it starts"):
             router.subscribe("orders")(lambda value: None)
+
+
+async def test_a_topic_that_nobody_has_declared_is_read_once_somebody_does(
+    router: Router, hotmesh_router: Run, redis_url: str, app_id: str
+) -> None:
+    got: list[int] = []
+
+    @router.subscribe("orders")
+    async def handle(value: int) -> None:
+        got.append(value)
+
+    await hotmesh_router(router)
+    assert router.consumers == []
+    async with await Client.open(redis_url, namespace=app_id) as client:
+        topic: Topic[int] = Topic("orders", lambda: client, value_type=int, partitions_default=3)
+        for n in range(30):
+            await topic.send(n, key=str(n))
+
+    await eventually(lambda: sorted(got) == list(range(30)))
+    (consumer,) = router.consumers
+    assert len(consumer.loop.streams) == 6  # three partitions, each with its further attempts
