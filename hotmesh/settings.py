@@ -23,6 +23,9 @@ from hotmesh.durations import parse
 from hotmesh.errors import DurationInvalid, SettingsInvalid
 
 FILE, PROJECT_FILE, PROJECT_TABLE = "hotmesh.toml", "pyproject.toml", "hotmesh"
+ROUTES = "routes"
+"""Tables of the file that are no settings: `hotmesh.routing` reads and checks them."""
+
 PREFIX = "HOTMESH_"
 DEFAULT = "default"
 """The origin of a value that nobody has set."""
@@ -111,6 +114,24 @@ class Worker(Struct, frozen=True, kw_only=True):
         _at_least_ms("worker.grace", self.grace, 0)
 
 
+class Router(Struct, frozen=True, kw_only=True):
+    """Bounds of a router process; its routes are the tables `[routes.<name>]`.
+
+    Attributes:
+        group: The consumer group; processes of one share the entries.
+        concurrency: Entries at once of a route that says nothing itself.
+        grace: How long entries in hand may take when the process is told to stop.
+    """
+
+    group: str = "router"
+    concurrency: int = 100
+    grace: Time = "30s"
+
+    def __post_init__(self) -> None:
+        _between("router.concurrency", self.concurrency, 1, 10_000)
+        _at_least_ms("router.grace", self.grace, 0)
+
+
 class Log(Struct, frozen=True, kw_only=True):
     """Logs; they go to stderr.
 
@@ -130,6 +151,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     mesh: Mesh = msgspec.field(default_factory=Mesh)
     engine: Engine = msgspec.field(default_factory=Engine)
     worker: Worker = msgspec.field(default_factory=Worker)
+    router: Router = msgspec.field(default_factory=Router)
     log: Log = msgspec.field(default_factory=Log)
 
 
@@ -283,6 +305,8 @@ def _from_file(directory: Path) -> _Sourced:
         raise SettingsInvalid(f"[tool.{PROJECT_TABLE}] of {path} is not a table")
     tables = {key.partition(".")[0] for key in NAMES if "." in key}
     for first, value in table.items():
+        if first == ROUTES:
+            continue
         if isinstance(value, dict) and first in tables:
             for second, inner in value.items():
                 yield _filed(f"{first}.{second}", inner, path)

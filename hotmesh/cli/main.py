@@ -47,6 +47,12 @@ COMMANDS = (
     Command("dev", "dev:dev", "Run", "Server, engine and workers in one process."),
     Command("engine", "engine:engine", "Run", "An engine: it decides what jobs do next."),
     Command("worker", "worker:worker", "Run", "A worker process: it calls your functions."),
+    Command(
+        "router",
+        "router:router",
+        "Run",
+        "A router: it takes entries of streams to where they belong.",
+    ),
     Command("check", "check:check", "Models", "Find what is wrong in a model. Needs no server."),
     Command("plan", "plan:plan", "Models", "Tell what deploying a model would change."),
     Command("deploy", "deploy:deploy", "Models", "Store a model under its version."),

@@ -15,6 +15,8 @@ from hotmesh.mesh import HotMesh, Worker
 from hotmesh.telemetry import provider
 
 THREAD_END_S = 0.1
+OURS = ("worker:", "router:")
+"""How the names of threads begin that run plain functions of users."""
 
 Prepare = Callable[[HotMesh, Connection], Awaitable[None]]
 
@@ -43,7 +45,7 @@ async def run(
             code = await stay(cli, mesh, connection, app_id, role, [w.topic for w in workers])
         finally:
             await mesh.stop()
-    _leave(code)
+    leave(code)
     return code
 
 
@@ -76,15 +78,15 @@ async def stay(
     return code
 
 
-def _leave(code: int) -> None:
+def leave(code: int) -> None:
     """End the process now if a second signal says so, or a plain function still runs in a thread.
 
     That call was given to others when the grace was over; Python would wait for it without end.
     """
     for thread in threading.enumerate():
-        if thread.name.startswith("worker:") and code != EXIT_KILLED:
+        if thread.name.startswith(OURS) and code != EXIT_KILLED:
             thread.join(THREAD_END_S)  # an idle one ends at once
-    if code == EXIT_KILLED or any(t.name.startswith("worker:") for t in threading.enumerate()):
+    if code == EXIT_KILLED or any(t.name.startswith(OURS) for t in threading.enumerate()):
         provider.close()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -30,21 +30,30 @@ def load_workers(specs: Sequence[str], *, concurrency: int) -> list[Worker]:
         UsageError: There is no such thing, or it is none of these.
         SettingsInvalid: A function or a topic can't be used.
     """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
     workers: list[Worker] = []
     for spec in specs:
         workers += _workers_of(spec, concurrency)
     return workers
 
 
-def _workers_of(spec: str, concurrency: int) -> Iterable[Worker]:
+def load_object(spec: str, default: str) -> Any:
+    """What a `MODULE:OBJ` names, modules of the working directory included; `default` is the name
+    in a module that is named alone.
+
+    Raises:
+        UsageError: There is no such thing.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
     module_name, colon, path = spec.partition(":")
     if not module_name or (colon and not path):
-        raise UsageError(f"-A takes MODULE:OBJ, such as workers:workers, not {spec!r}")
-    module = _import(module_name)
-    found = _attribute(module, path or DEFAULT_NAME, spec)
+        raise UsageError(f"-A takes MODULE:OBJ, such as tasks:{default}, not {spec!r}")
+    return _attribute(_import(module_name), path or default, spec)
+
+
+def _workers_of(spec: str, concurrency: int) -> Iterable[Worker]:
+    found = load_object(spec, DEFAULT_NAME)
     if isinstance(found, Worker):
         return [found]
     if isinstance(found, Mapping) and all(isinstance(topic, str) for topic in found):

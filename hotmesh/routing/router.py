@@ -263,8 +263,17 @@ class Router:
 
     # -- start and stop
 
-    async def start(self) -> None:
+    async def start(
+        self,
+        redis: connect.Source | Connection = None,
+        *,
+        seek: Mapping[str, Position] | None = None,
+    ) -> None:
         """Connect and start to read; returns when every subscription reads.
+
+        Args:
+            redis: For a router that was made without one.
+            seek: Sources whose groups are moved before anything is read; see `seek`.
 
         Raises:
             ServerUnavailable, ServerUnsuitable, ConnectionInvalid: There is no server to work on.
@@ -274,11 +283,15 @@ class Router:
             raise SettingsInvalid("the router runs already; stop it before it is started again")
         self._stopping = asyncio.Event()
         client = self._client = await Client.open(
-            self._redis, namespace=self._space.namespace, role=f"router-{self.group}"
+            redis if self._redis is None else self._redis,
+            namespace=self._space.namespace,
+            role=f"router-{self.group}",
         )
         try:
             topics = self._topics = Topics(client)
             self._readings = [self._reading(s, client, topics) for s in self._subscriptions]
+            for source, position in (seek or {}).items():
+                await self.seek(source, position)
             self._host = Host([self._readings])
             await self._host.start()
         except BaseException:
@@ -286,8 +299,7 @@ class Router:
                 await self._host.kill()
             await self._close()
             raise
-        names = sorted({s.where.name for s in self._subscriptions})
-        log.info("router.started", group=self.group, sources=names)
+        log.info("router.started", group=self.group, sources=self.sources)
 
     async def stop(self) -> None:
         """Stop reading, let handlers end within the grace, hand back what they did not finish, and
@@ -305,25 +317,41 @@ class Router:
                 await self._close()
             log.info("router.stopped", group=self.group)
 
-    async def run(self) -> None:
+    async def run(self, started: asyncio.Event | None = None) -> None:
         """Start, and serve until cancelled or told to `stop`; then stop cleanly.
+
+        Args:
+            started: Set once every subscription reads.
 
         Raises:
             BaseException: What a subscription crashed with: a fault of ours, or no server any more.
         """
         async with self:
+            if started is not None:
+                started.set()
             await self._until_stopped()
 
+    async def crashed(self) -> BaseException:
+        """Wait until a subscription of the running router crashes; what it crashed with.
+
+        Raises:
+            ServerUnavailable: It does not run.
+        """
+        if self._host is None or self._host.failed is None:
+            raise _not_running()
+        failure: BaseException = await asyncio.shield(self._host.failed)
+        return failure
+
     async def _until_stopped(self) -> None:
-        assert self._host is not None and self._host.failed is not None
-        failed = self._host.failed
         waiting = asyncio.create_task(self._stopping.wait())
+        crashed = asyncio.create_task(self.crashed())
         try:
-            await asyncio.wait([waiting, failed], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([waiting, crashed], return_when=asyncio.FIRST_COMPLETED)
+            if crashed.done():
+                raise crashed.result()
         finally:
             waiting.cancel()
-        if failed.done():
-            raise failed.result()
+            crashed.cancel()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -349,15 +377,9 @@ class Router:
         return [r.consumer for r in self._readings if r.consumer is not None]
 
     @property
-    def host(self) -> Host:
-        """The running parts, for `lifecycle.serve`.
-
-        Raises:
-            ServerUnavailable: It does not run.
-        """
-        if self._host is None:
-            raise _not_running()
-        return self._host
+    def sources(self) -> list[str]:
+        """The topics and plain streams that it reads."""
+        return sorted({s.where.name for s in self._subscriptions})
 
     def _reading(self, subscription: Subscription, client: Client, topics: Topics) -> Reading:
         start = after_of(subscription.options.start, client.store.clock.now_ms())
@@ -500,7 +522,7 @@ class Router:
             if source in (None, s.where.name) and group in (None, s.group)
         ]
         if not found and source is not None:
-            names = ", ".join(sorted({s.where.name for s in self._subscriptions})) or "nothing"
+            names = ", ".join(self.sources) or "nothing"
             raise SettingsInvalid(f"this router does not read {source!r}; it reads {names}")
         return found
 

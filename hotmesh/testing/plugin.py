@@ -38,6 +38,7 @@ def async_fixture(function: F) -> F:
     made: F = fixture(function)  # type: ignore[assignment]  # pytest's type is its own
     return made
 
+
 URL_VARIABLE = "HOTMESH_TEST_REDIS_URL"
 
 
