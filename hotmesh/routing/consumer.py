@@ -44,7 +44,7 @@ Call = Callable[[Any, Delivery], Any]
 Next = Callable[[], Awaitable[Any]]
 Middleware = Callable[[Delivery, Next], Awaitable[Any]]
 Watch = Callable[[Delivery, BaseException | None], None]
-"""Told of each attempt's end, before the entry is settled."""
+"""Told of each attempt's end; of a failed one once its retry or dead letter is written."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -229,10 +229,10 @@ class Consumer:
                 value = self.plan.decode(entry, fields)
                 result = await self._invoke(value, delivery)
         except Exception as exc:  # noqa: BLE001 - user code: logged, and becomes a retry or a letter
-            if self._watch is not None:
-                self._watch(delivery, exc)
             again = again or Again(held.stream, held.id.decode(), 1, tuple(fields))
             await self._failed(held, again, exc)
+            if self._watch is not None:
+                self._watch(delivery, exc)
         else:
             if self._watch is not None:
                 self._watch(delivery, None)

@@ -8,7 +8,8 @@ as often as one likes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
@@ -364,6 +365,20 @@ class Router:
         traceback: TracebackType | None,
     ) -> None:
         await self.stop()
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[dict[str, Any]]:
+        """For FastAPI, Starlette and Litestar: `FastAPI(lifespan=router.lifespan)`.
+
+        Requests find the router as `request.state.router`.
+        """
+        async with self:
+            yield {"router": self}
+
+    async def cleanup_ctx(self, app: object = None) -> AsyncIterator[None]:
+        """For aiohttp: `app.cleanup_ctx.append(router.cleanup_ctx)`."""
+        async with self:
+            yield
 
     @property
     def is_healthy(self) -> bool:
