@@ -8,7 +8,7 @@ as often as one likes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -19,12 +19,14 @@ from hotmesh import connect
 from hotmesh.connect import Connection
 from hotmesh.durations import Duration
 from hotmesh.errors import HotMeshError, ServerUnavailable, SettingsInvalid
-from hotmesh.ids import check_app_id, derive
+from hotmesh.ids import check_app_id, check_topic, derive
 from hotmesh.lifecycle import Host
 from hotmesh.log import get_logger
 from hotmesh.mesh import RetryPolicy
+from hotmesh.messages import StreamData
 from hotmesh.routing.consumer import Consumer, Middleware, Watch
 from hotmesh.routing.desk import Desk, Letter
+from hotmesh.routing.emit import emitter
 from hotmesh.routing.forward import Forward, routed
 from hotmesh.routing.keys import GROUP_MAX, check_group
 from hotmesh.routing.position import Position, after_of
@@ -467,6 +469,12 @@ class Router:
             ServerUnavailable: The server can't be reached, or the router does not run.
         """
         return await self.topics.send(topic, value, key=key, headers=headers)
+
+    def emitter(self, topic: str) -> Callable[[StreamData], Awaitable[dict[str, str]]]:
+        """A handler for a `Worker`: its activity appends to a topic, as its input says (`value`,
+        `key`, `headers`). The router must run meanwhile. At least once, like every handler.
+        """
+        return emitter(self, check_topic(topic))
 
     async def append(self, stream: str, fields: Mapping[str, Any]) -> str:
         """Append an entry to a plain stream, as another service would; the id of the entry.
