@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -31,11 +31,14 @@ from hotmesh.routing.source import Decode, Source
 from hotmesh.store import Store, leases
 from hotmesh.streams.wire import Entry
 from hotmesh.telemetry.metrics import Metrics
-from hotmesh.telemetry.topics import processing
+from hotmesh.telemetry.topics import is_traced, processing
 
 log = get_logger("hotmesh.routing")
 
 THREADS_MAX = 32
+SUSPECT_COUNT = 3
+"""Deliveries from which on an entry is handled alone."""
+
 ERROR_TEXT_MAX = 500
 FLUSH_S = 5.0
 """How long the last acknowledgements may take when the server is away at the end."""
@@ -119,11 +122,20 @@ class Consumer:
         self._pace = Pace(plan.rate) if plan.rate else None
         # The loop may hold more for a moment (it claims while it reads); no more than this run.
         self._slots = asyncio.Semaphore(settings.capacity)
+        self._suspect = asyncio.Lock()
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._group_of_tasks: asyncio.TaskGroup | None = None
         threads = min(settings.capacity, THREADS_MAX)
         self._executor = None if plan.is_async else ThreadPoolExecutor(threads, self.name)
+        self._call = self._built(plan)
         self._attributes = {"topic": source.name}
+
+    def _built(self, plan: Plan) -> Call:
+        """The handler with all that goes around it, put together once."""
+        call = plan.call if plan.is_async else self._in_thread
+        for around in reversed(plan.middleware):
+            call = _around(around, call)
+        return _limited(call, plan.timeout_ms) if plan.timeout_ms else call
 
     # -- component
 
@@ -159,9 +171,11 @@ class Consumer:
     async def handle(self, batch: list[Held]) -> None:
         """Start a task per entry."""
         assert self._group_of_tasks is not None
-        create, tasks = self._group_of_tasks.create_task, self._tasks
+        if suspects := [held for held in batch if held.count >= SUSPECT_COUNT]:
+            await self._recount({held.key: held.count - 1 for held in suspects})
+        create, tasks, traced = self._group_of_tasks.create_task, self._tasks, is_traced()
         for held in batch:
-            tasks[held.key] = create(self._one(held))
+            tasks[held.key] = create(self._one(held, traced))
 
     async def bury(self, held: Held, reason: str) -> None:
         """Entries that were handed out too often; and those whose body is gone."""
@@ -200,10 +214,13 @@ class Consumer:
 
     # -- one entry
 
-    async def _one(self, held: Held) -> None:
+    async def _one(self, held: Held, traced: bool) -> None:
         try:
+            if held.count >= SUSPECT_COUNT:
+                await self._alone(held, traced)
+                return
             async with self._slots:
-                await self._attempt(held)
+                await self._attempt(held, traced)
         except HotMeshError as exc:
             # It could not be let go of in all that time: the lease decides who tries again.
             log.error("settle.failed", topic=self.topic, entry=held.id, error=str(exc))
@@ -211,7 +228,26 @@ class Consumer:
         finally:
             self._tasks.pop(held.key, None)
 
-    async def _attempt(self, held: Held) -> None:
+    async def _alone(self, held: Held, traced: bool) -> None:
+        """An entry whose process died more than once: it may be what kills it. One such runs at a
+        time, so that those that died with it are not taken for poison too; and only what is begun
+        is counted.
+        """
+        async with self._suspect, self._slots:
+            if held.key not in self.loop.held:
+                return
+            await self._recount({held.key: held.count})
+            await self._attempt(held, traced)
+
+    async def _recount(self, counts: dict[Key, int]) -> None:
+        for (stream, id), count in counts.items():
+            try:
+                consumer = self.loop.consumer
+                await leases.recount(self._store, stream, self._group, consumer, {id: count})
+            except HotMeshError as exc:  # then it stays counted once too often
+                log.warning("recount.failed", topic=self.topic, entry=id, error=str(exc))
+
+    async def _attempt(self, held: Held, traced: bool) -> None:
         lane, again, fields = self._lanes[held.stream], None, held.fields
         id, attempt = held.id, 1
         if held.stream != lane.stream:
@@ -225,9 +261,11 @@ class Consumer:
         try:
             if self._pace is not None:
                 await self._pace.turn()
-            with processing(self.topic, self._group, delivery):
-                value = self.plan.decode(entry, fields)
-                result = await self._invoke(value, delivery)
+            if traced:
+                with processing(self.topic, self._group, delivery):
+                    result = await self._call(self.plan.decode(entry, fields), delivery)
+            else:
+                result = await self._call(self.plan.decode(entry, fields), delivery)
         except Exception as exc:  # noqa: BLE001 - user code: logged, and becomes a retry or a letter
             again = again or Again(held.stream, held.id.decode(), 1, tuple(fields))
             await self._failed(held, again, exc)
@@ -257,26 +295,7 @@ class Consumer:
             extend=extend,
         )
 
-    async def _invoke(self, value: Any, delivery: Delivery) -> Any:
-        plan = self.plan
-        call: Next
-        if plan.middleware:
-            call = _chain(plan.middleware, delivery, lambda: self._handler(value, delivery))
-        else:
-            call = lambda: self._handler(value, delivery)  # noqa: E731
-        if not plan.timeout_ms:
-            return await call()
-        try:
-            async with asyncio.timeout(plan.timeout_ms / 1000) as limit:
-                return await call()
-        except TimeoutError as exc:
-            if limit.expired():  # otherwise it is an error of the handler's own
-                raise TimedOut(f"the handler took longer than {plan.timeout_ms} ms") from exc
-            raise
-
-    async def _handler(self, value: Any, delivery: Delivery) -> Any:
-        if self._executor is None:
-            return await self.plan.call(value, delivery)
+    async def _in_thread(self, value: Any, delivery: Delivery) -> Any:
         loop = asyncio.get_running_loop()
         # As in `asyncio.to_thread`: what is logged and traced there belongs to this entry.
         run = contextvars.copy_context().run
@@ -337,15 +356,21 @@ def _again_of(held: Held) -> Again | None:
     return None
 
 
-def _chain(middleware: Sequence[Middleware], delivery: Delivery, last: Next) -> Next:
-    call = last
-    for around in reversed(middleware):
-        call = _around(around, delivery, call)
-    return call
+def _around(around: Middleware, inner: Call) -> Call:
+    return lambda value, delivery: around(delivery, lambda: inner(value, delivery))
 
 
-def _around(around: Middleware, delivery: Delivery, inner: Next) -> Next:
-    return lambda: around(delivery, inner)
+def _limited(call: Call, timeout_ms: int) -> Call:
+    async def limited(value: Any, delivery: Delivery) -> Any:
+        try:
+            async with asyncio.timeout(timeout_ms / 1000) as limit:
+                return await call(value, delivery)
+        except TimeoutError as exc:
+            if limit.expired():  # otherwise it is an error of the handler's own
+                raise TimedOut(f"the handler took longer than {timeout_ms} ms") from exc
+            raise
+
+    return limited
 
 
 def _code_of(exc: BaseException) -> int:

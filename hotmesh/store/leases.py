@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -52,6 +52,15 @@ async def release(
     """Hand entries back, as if they had been idle for `idle_ms`; how many were still ours."""
     count: int = await store.run("release", [stream], group, consumer, idle_ms, *ids)
     return count
+
+
+async def recount(
+    store: Store, stream: str, group: str, consumer: str, counts: Mapping[bytes, int]
+) -> int:
+    """Say how often entries were begun; how many of them are still ours."""
+    pairs = [part for pair in counts.items() for part in pair]
+    held: int = await store.run("recount", [stream], group, consumer, *pairs)
+    return held
 
 
 async def retire(store: Store, stream: str, group: str, consumer: str) -> bool:

@@ -47,6 +47,7 @@ SCRIPTS = (
     "release",
     "retire",
     "redrive",
+    "recount",
     "deploy",
     "seal",
     "activate",

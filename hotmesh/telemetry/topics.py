@@ -27,6 +27,11 @@ class Handled(Protocol):
     headers: Mapping[str, str]
 
 
+def is_traced() -> bool:
+    """Whether an SDK is configured: asked once per batch, for the asking costs more than a call."""
+    return _tracer() is not None
+
+
 def processing(topic: str, group: str, entry: Handled) -> AbstractContextManager[None]:
     """A handler's work on one entry, below the span that sent it. What the handler opens itself
     hangs under it.
