@@ -73,9 +73,7 @@ class Desk:
             rows = await self._store.transport.execute(*command)
             for id, fields in rows:
                 facts = {fields[i]: fields[i + 1] for i in range(0, len(fields), 2)}
-                # Groups of one topic share its dead letters.
-                if facts.get(b"stream") == lane.again.encode():
-                    found.append(_letter(source, group, lane, id, facts))
+                found.append(_letter(source, group, lane, id, facts))
             if len(rows) < PAGE:
                 break
             last = f"({rows[-1][0].decode()}"

@@ -24,7 +24,7 @@ class Lane(Struct, frozen=True):
         stream: The entries.
         again: Entries whose next attempt is due; this group's alone.
         timers: Those whose attempt is not due yet.
-        dead: Entries that nobody could handle.
+        dead: Entries that this group could not handle.
         partition: Of the topic.
     """
 
@@ -53,7 +53,7 @@ def lane_of_topic(slot: Slot, topic: str, group: str) -> Lane:
         slot.entries(topic),
         f"{slot.prefix}n:{name}",
         f"{slot.prefix}d:{name}",
-        slot.dead(topic),
+        f"{slot.dead(topic)}:{group}",
         slot.number,
     )
 
@@ -71,7 +71,10 @@ def lane_of_stream(namespace: str, stream: str, group: str) -> Lane:
         name = f"~{derive(stream)}"
     prefix = f"{namespace}:{{{_tag(stream)}}}:"
     return Lane(
-        stream, f"{prefix}n:{name}:{group}", f"{prefix}d:{name}:{group}", f"{prefix}x:{name}"
+        stream,
+        f"{prefix}n:{name}:{group}",
+        f"{prefix}d:{name}:{group}",
+        f"{prefix}x:{name}:{group}",
     )
 
 

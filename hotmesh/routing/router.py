@@ -18,26 +18,22 @@ import msgspec
 from hotmesh import connect
 from hotmesh.connect import Connection
 from hotmesh.durations import Duration
-from hotmesh.errors import HotMeshError, ServerUnavailable, SettingsInvalid
+from hotmesh.errors import ServerUnavailable, SettingsInvalid
 from hotmesh.ids import check_app_id, check_topic, derive
-from hotmesh.lifecycle import Host
 from hotmesh.log import get_logger
 from hotmesh.mesh import RetryPolicy
 from hotmesh.messages import StreamData
 from hotmesh.routing.consumer import Consumer, Middleware, Watch
-from hotmesh.routing.desk import Desk, Letter
+from hotmesh.routing.desk import Letter
 from hotmesh.routing.emit import emitter
 from hotmesh.routing.forward import Forward, routed
 from hotmesh.routing.keys import GROUP_MAX, check_group
-from hotmesh.routing.position import Position, after_of
+from hotmesh.routing.position import Position
 from hotmesh.routing.route import Match, Rules, target_of
-from hotmesh.routing.source import Source
+from hotmesh.routing.running import Running, Wiring
 from hotmesh.routing.subscription import DELIVERIES_MAX, Options, Subscription, Where, of_handler
-from hotmesh.routing.topics import Reading, Topics
 from hotmesh.routing.workflows import Workflows
 from hotmesh.store import Store
-from hotmesh.store.leases import create_group, seek
-from hotmesh.streams.client import Client
 from hotmesh.streams.keys import Space
 from hotmesh.telemetry.metrics import Metrics
 
@@ -95,13 +91,9 @@ class Router:
         self._lease, self._grace = lease, grace
         self._middleware = list(middleware)
         self._subscriptions: list[Subscription] = []
-        self._readings: list[Reading] = []
         self._metrics = Metrics()
         self._watch: Watch | None = None
-        self._host: Host | None = None
-        self._client: Client | None = None
-        self._topics: Topics | None = None
-        self._workflows: Workflows | None = None
+        self._running: Running | None = None
         self._stopping = asyncio.Event()
 
     # -- what to handle
@@ -253,7 +245,7 @@ class Router:
         self._watch = watch
 
     def _add(self, subscription: Subscription) -> None:
-        if self._host is not None:
+        if self._running is not None:
             raise SettingsInvalid("the router runs already; subscribe before it starts")
         for other in self._subscriptions:
             if (other.where.name, other.group) == (subscription.where.name, subscription.group):
@@ -282,26 +274,20 @@ class Router:
             ServerUnavailable, ServerUnsuitable, ConnectionInvalid: There is no server to work on.
             SettingsInvalid: It runs already.
         """
-        if self._client is not None:
+        if self._running is not None:
             raise SettingsInvalid("the router runs already; stop it before it is started again")
         self._stopping = asyncio.Event()
-        client = self._client = await Client.open(
-            redis if self._redis is None else self._redis,
-            namespace=self._space.namespace,
-            role=f"router-{self.group}",
+        wiring = Wiring(
+            self.group,
+            self.namespace,
+            self._app,
+            tuple(self._subscriptions),
+            tuple(self._middleware),
+            self._metrics,
+            self._watch,
         )
-        try:
-            topics = self._topics = Topics(client)
-            self._readings = [self._reading(s, client, topics) for s in self._subscriptions]
-            for source, position in (seek or {}).items():
-                await self.seek(source, position)
-            self._host = Host([self._readings])
-            await self._host.start()
-        except BaseException:
-            if self._host is not None:
-                await self._host.kill()
-            await self._close()
-            raise
+        source = redis if self._redis is None else self._redis
+        self._running = await Running.open(source, wiring, seek or {})
         log.info("router.started", group=self.group, sources=self.sources)
 
     async def stop(self) -> None:
@@ -309,16 +295,14 @@ class Router:
         close. May be called twice, and before `start`.
         """
         self._stopping.set()
-        if self._host is not None:
-            host, self._host = self._host, None
-            try:
-                await host.stop()
-            except BaseException:  # cancelled in the middle: others find what we hold
-                await host.kill()
-                raise
-            finally:
-                await self._close()
-            log.info("router.stopped", group=self.group)
+        running = self._running
+        if running is None or running.stopping:
+            return
+        try:
+            await running.stop()
+        finally:
+            self._running = None
+        log.info("router.stopped", group=self.group)
 
     async def run(self, started: asyncio.Event | None = None) -> None:
         """Start, and serve until cancelled or told to `stop`; then stop cleanly.
@@ -340,9 +324,9 @@ class Router:
         Raises:
             ServerUnavailable: It does not run.
         """
-        if self._host is None or self._host.failed is None:
-            raise _not_running()
-        failure: BaseException = await asyncio.shield(self._host.failed)
+        failed = self._open.host.failed
+        assert failed is not None, "a host that runs"
+        failure: BaseException = await asyncio.shield(failed)
         return failure
 
     async def _until_stopped(self) -> None:
@@ -385,65 +369,20 @@ class Router:
     @property
     def is_healthy(self) -> bool:
         """Whether it runs and no subscription has crashed: for a readiness probe."""
-        failed = self._host.failed if self._host is not None else None
-        return failed is not None and not failed.done()
+        running = self._running
+        if running is None or running.stopping or running.host.failed is None:
+            return False
+        return not running.host.failed.done()
 
     @property
     def consumers(self) -> list[Consumer]:
         """What reads at present; nothing of topics that nobody has declared."""
-        return [r.consumer for r in self._readings if r.consumer is not None]
+        return self._running.consumers if self._running is not None else []
 
     @property
     def sources(self) -> list[str]:
         """The topics and plain streams that it reads."""
         return sorted({s.where.name for s in self._subscriptions})
-
-    def _reading(self, subscription: Subscription, client: Client, topics: Topics) -> Reading:
-        start = after_of(subscription.options.start, client.store.clock.now_ms())
-        plan = subscription.plan(start, tuple(self._middleware))
-        where, group = subscription.where, subscription.group
-
-        def consumer(partitions: int) -> Consumer:
-            return Consumer(
-                client.connection,
-                client.store,
-                where.source(self._space, group, partitions),
-                group,
-                plan,
-                subscription.options.settings(),
-                self._metrics,
-                self._watch,
-            )
-
-        return Reading(where.name, where.topic, topics, consumer)
-
-    async def _source(self, subscription: Subscription) -> Source | None:
-        """None of a topic that nobody has declared."""
-        where, partitions = subscription.where, 1
-        if where.topic:
-            found = await self.topics.partitions(where.topic)
-            if found is None:
-                return None
-            partitions = found
-        return where.source(self._space, subscription.group, partitions)
-
-    async def _close(self) -> None:
-        client, self._client = self._client, None
-        self._host = self._topics = self._workflows = None
-        self._readings = []
-        if client is not None:
-            await client.close()
-
-    @property
-    def topics(self) -> Topics:
-        """What sends.
-
-        Raises:
-            ServerUnavailable: The router does not run.
-        """
-        if self._topics is None:
-            raise _not_running()
-        return self._topics
 
     # -- in use
 
@@ -468,7 +407,7 @@ class Router:
             Overloaded: The topic is full; `retry_after_ms` is a hint.
             ServerUnavailable: The server can't be reached, or the router does not run.
         """
-        return await self.topics.send(topic, value, key=key, headers=headers)
+        return await self._open.topics.send(topic, value, key=key, headers=headers)
 
     def emitter(self, topic: str) -> Callable[[StreamData], Awaitable[dict[str, str]]]:
         """A handler for a `Worker`: its activity appends to a topic, as its input says (`value`,
@@ -486,13 +425,7 @@ class Router:
             SettingsInvalid: There are no fields, or the stream has no key.
             ServerUnavailable: The server can't be reached, or the router does not run.
         """
-        Where(stream=stream)
-        if not fields:
-            raise SettingsInvalid(f"an entry of stream {stream!r} has at least one field")
-        arguments = [part for name, value in fields.items() for part in (name, value)]
-        transport = self.store.transport
-        id: bytes = await transport.execute("XADD", stream, "*", *arguments)
-        return id.decode()
+        return await self._open.append(stream, fields)
 
     async def seek(self, source: str, to: Position, *, group: str | None = None) -> None:
         """Have a group read a source from another place on: replay what it has handled, or skip
@@ -506,14 +439,7 @@ class Router:
         Raises:
             SettingsInvalid: The router does not subscribe to it, or `to` is no position.
         """
-        store = self.store
-        for subscription in self._of(source, group):
-            after = after_of(to, store.clock.now_ms())
-            found = await self._source(subscription)
-            for lane in found.lanes if found is not None else ():
-                await create_group(store, lane.stream, subscription.group, after)
-                await seek(store, lane.stream, subscription.group, after)
-            log.info("group.moved", source=source, group=subscription.group, after=after)
+        await self._open.seek(source, to, group)
 
     async def dead_letters(
         self, source: str | None = None, *, group: str | None = None, limit: int = 100
@@ -523,31 +449,23 @@ class Router:
         Args:
             source: Only of this topic or plain stream.
         """
-        return await (await self._desk(source, group)).letters(limit)
+        return await (await self._open.desk(source, group)).letters(limit)
 
     async def retry(self, letter: str) -> bool:
         """Give a dead letter another life; False when there is none of that id."""
-        return await (await self._desk(None, None)).redrive(letter, again=True)
+        return await (await self._open.desk(None, None)).redrive(letter, again=True)
 
     async def drop(self, letter: str) -> bool:
         """Forget a dead letter; False when there is none of that id."""
-        return await (await self._desk(None, None)).redrive(letter, again=False)
+        return await (await self._open.desk(None, None)).redrive(letter, again=False)
 
-    async def _desk(self, source: str | None, group: str | None) -> Desk:
-        store = self.store
-        found = [(await self._source(s), s.group) for s in self._of(source, group)]
-        return Desk(store, [(source, group) for source, group in found if source is not None])
+    # -- what is open
 
-    def _of(self, source: str | None, group: str | None) -> list[Subscription]:
-        found = [
-            s
-            for s in self._subscriptions
-            if source in (None, s.where.name) and group in (None, s.group)
-        ]
-        if not found and source is not None:
-            names = ", ".join(self.sources) or "nothing"
-            raise SettingsInvalid(f"this router does not read {source!r}; it reads {names}")
-        return found
+    @property
+    def _open(self) -> Running:
+        if self._running is None:
+            raise ServerUnavailable("the router does not run; use it inside 'async with router:'")
+        return self._running
 
     @property
     def store(self) -> Store:
@@ -556,16 +474,12 @@ class Router:
         Raises:
             ServerUnavailable: The router does not run.
         """
-        if self._client is None:
-            raise _not_running()
-        return self._client.store
+        return self._open.client.store
 
     @property
     def namespace(self) -> str:
         """Prefix of all keys."""
         return self._space.namespace
-
-    # -- for routes
 
     async def workflows(self) -> Workflows:
         """A client of the workflows of `app`.
@@ -573,18 +487,11 @@ class Router:
         Raises:
             AppNotFound: Nothing of the app is active yet.
         """
-        if self._workflows is None:
-            if self._client is None:
-                raise _not_running()
-            assert self._app is not None, "checked by route()"
-            self._workflows = await Workflows.open(
-                self._client.connection, self._app, self._space.namespace, self._metrics
-            )
-        return self._workflows
+        return await self._open.workflows()
 
     def now_ms(self) -> int:
         """The server's clock."""
-        return self.store.clock.now_ms()
+        return self._open.now_ms()
 
 
 def _match_of(match: Match | Mapping[str, Any] | None) -> Match:
@@ -596,7 +503,3 @@ def _match_of(match: Match | Mapping[str, Any] | None) -> Match:
         return msgspec.convert(dict(match), Match)
     except msgspec.ValidationError as exc:
         raise SettingsInvalid(f"match has type, key and when: {exc}") from exc
-
-
-def _not_running() -> HotMeshError:
-    return ServerUnavailable("the router does not run; use it inside 'async with router:'")

@@ -134,7 +134,7 @@ async def test_every_entry_is_handled_though_consumers_are_killed(
         store = producer.store
         stream = f"{app_id}:{{{app_id}~0}}:e:numbers"
         again = f"{app_id}:{{{app_id}~0}}:n:numbers:chaos"
-        dead = f"{app_id}:{{{app_id}~0}}:x:numbers"
+        dead = f"{app_id}:{{{app_id}~0}}:x:numbers:chaos"
 
         async def dead_letters() -> bool:
             fleet.fill()
@@ -167,7 +167,7 @@ async def _state(router: Router, app_id: str) -> object:
     """What lies where, for a failure."""
     prefix = f"{app_id}:{{{app_id}~0}}:"
     transport = router.store.transport
-    dead = await transport.execute("XRANGE", f"{prefix}x:numbers", "-", "+", "COUNT", 40)
+    dead = await transport.execute("XRANGE", f"{prefix}x:numbers:chaos", "-", "+", "COUNT", 40)
     return [
         [row[1][3] for row in dead],
         await transport.execute("XPENDING", f"{prefix}e:numbers", "chaos"),
