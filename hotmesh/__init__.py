@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hotmesh.errors import (
         ActivationFailed,
+        DeliveryLost,
         DuplicateJob,
         HotMeshError,
         JobEnded,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         ModelInvalid,
         Overloaded,
         PayloadInvalid,
+        Reject,
         ServerUnavailable,
         TopicNotFound,
     )
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
         Worker,
     )
     from hotmesh.messages import StreamData, StreamMetadata, StreamResult
-    from hotmesh.routing import Delivery, DeliveryLost, Match, Reject, Router
+    from hotmesh.routing import Delivery, Match, Router
     from hotmesh.streams.record import Record
 
 # What is public, by the module that has it. Loaded when first asked for: `import hotmesh` alone
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "hotmesh.errors": (
         "ActivationFailed",
+        "DeliveryLost",
         "DuplicateJob",
         "HotMeshError",
         "JobEnded",
@@ -51,6 +54,7 @@ _PUBLIC = {
         "ModelInvalid",
         "Overloaded",
         "PayloadInvalid",
+        "Reject",
         "ServerUnavailable",
         "TopicNotFound",
     ),
@@ -63,7 +67,7 @@ _PUBLIC = {
         "Settings",
         "Worker",
     ),
-    "hotmesh.routing": ("Delivery", "DeliveryLost", "Match", "Reject", "Router"),
+    "hotmesh.routing": ("Delivery", "Match", "Router"),
     "hotmesh.messages": ("StreamData", "StreamMetadata", "StreamResult"),
     "hotmesh.streams.record": ("Record",),
 }

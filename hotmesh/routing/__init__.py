@@ -1,7 +1,8 @@
 """The router that any asyncio service embeds: handlers and routes over topics and plain streams."""
 
+from hotmesh.errors import DeliveryLost, Reject
 from hotmesh.routing.consumer import Middleware
-from hotmesh.routing.delivery import Delivery, DeliveryLost, Reject
+from hotmesh.routing.delivery import Delivery
 from hotmesh.routing.desk import Letter
 from hotmesh.routing.position import Position
 from hotmesh.routing.route import Match

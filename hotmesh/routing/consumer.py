@@ -17,13 +17,13 @@ import msgspec
 from msgspec import Struct
 
 from hotmesh.connect import Connection
-from hotmesh.errors import HotMeshError, PayloadInvalid
+from hotmesh.errors import HotMeshError, PayloadInvalid, Reject
 from hotmesh.log import get_logger
 from hotmesh.messages import Again, RetryRule, decode_again
 from hotmesh.router import Delivery as Held
 from hotmesh.router import Key, RouterSettings, next_delay_ms, parse_fields
 from hotmesh.router import Router as Loop
-from hotmesh.routing.delivery import Delivery, Reject
+from hotmesh.routing.delivery import Delivery
 from hotmesh.routing.keys import Lane
 from hotmesh.routing.pace import Pace
 from hotmesh.routing.settle import Acknowledger, Receipt, Settler

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from hotmesh.errors import DuplicateJob, MappingError
+from hotmesh.errors import DuplicateJob, MappingError, Reject
 from hotmesh.ids import derive
 from hotmesh.log import get_logger
-from hotmesh.routing.delivery import Delivery, Reject
+from hotmesh.routing.delivery import Delivery
 from hotmesh.routing.route import Rules, Target
 from hotmesh.routing.settle import Receipt
 from hotmesh.routing.source import Decode
