@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, StructMeta
 
 from hotmesh.errors import PayloadInvalid, PayloadTooLarge, SettingsInvalid
 from hotmesh.payload import BYTES_MAX
@@ -24,7 +24,6 @@ from hotmesh.payload import BYTES_MAX
 CodecName = Literal["json", "msgpack"]
 T = TypeVar("T")
 
-_StructMeta: Any = type(Struct)
 _LETTER = {"json": "j", "msgpack": "m"}
 TEXT, BYTES = b"s:", b"b:"
 """Tags of values that are text or bytes, which travel as they are."""
@@ -34,7 +33,7 @@ class Undecodable(PayloadInvalid):
     """An entry's value is of another type than expected, or does not fit it."""
 
 
-class _RecordMeta(_StructMeta):  # type: ignore[misc]
+class _RecordMeta(StructMeta):
     """Takes the options of `Record`, and gives the others to msgspec."""
 
     def __new__(
@@ -51,7 +50,7 @@ class _RecordMeta(_StructMeta):  # type: ignore[misc]
     ) -> Any:
         if codec is not None and codec not in _LETTER:
             raise SettingsInvalid(f"record {name!r}: codec is 'json' or 'msgpack', not {codec!r}")
-        cls = super().__new__(mcls, name, bases, namespace, **options)
+        cls: Any = super().__new__(mcls, name, bases, namespace, **options)
         inherited = next((b.__record__ for b in bases if hasattr(b, "__record__")), None)
         cls.__record__ = RecordOptions(
             type_name or name,
