@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from hotmesh.messages import StreamData, StreamMetadata, StreamResult
     from hotmesh.routing import Delivery, Match, Router
+    from hotmesh.streams.app import App
     from hotmesh.streams.record import Record
 
 # What is public, by the module that has it. Loaded when first asked for: `import hotmesh` alone
@@ -69,12 +70,14 @@ _PUBLIC = {
     ),
     "hotmesh.routing": ("Delivery", "Match", "Router"),
     "hotmesh.messages": ("StreamData", "StreamMetadata", "StreamResult"),
+    "hotmesh.streams.app": ("App",),
     "hotmesh.streams.record": ("Record",),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = [
     "ActivationFailed",
+    "App",
     "Delivery",
     "DeliveryLost",
     "DeployResult",
