@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -215,6 +216,7 @@ class Consumer:
     # -- one entry
 
     async def _one(self, held: Held, traced: bool) -> None:
+        began = time.perf_counter()
         try:
             if held.count >= SUSPECT_COUNT:
                 await self._alone(held, traced)
@@ -227,6 +229,8 @@ class Consumer:
             self.loop.done([held.key])
         finally:
             self._tasks.pop(held.key, None)
+            duration_s = time.perf_counter() - began
+            self._metrics.process_duration.record(duration_s, self._attributes)
 
     async def _alone(self, held: Held, traced: bool) -> None:
         """An entry whose process died more than once: it may be what kills it. One such runs at a

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from hotmesh.routing.keys import Lane
-from hotmesh.streams.record import Codec, Undecodable
+from hotmesh.streams.record import BYTES, TEXT, Codec, Undecodable
 from hotmesh.streams.wire import Entry
 
 Decode = Callable[[Entry, Sequence[bytes]], Any]
@@ -32,9 +32,13 @@ def decode_topic(codec: Codec[Any]) -> Decode:
     fields are the value.
     """
 
+    takes_all = codec.value_type is Any
+
     def decode(entry: Entry, fields: Sequence[bytes]) -> Any:
         if entry.payload is None:
             return codec.convert(entry.foreign or {}, what="the entry")
+        if takes_all and entry.tag in (TEXT, BYTES):  # which are no JSON
+            return entry.payload if entry.tag == BYTES else entry.payload.decode(errors="replace")
         return codec.decode(entry.payload, entry.tag)
 
     return decode

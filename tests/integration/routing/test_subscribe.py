@@ -70,6 +70,10 @@ async def test_a_handler_gets_the_value_as_its_type_and_what_the_producer_said(
         (str, "plain", "plain"),
         (bytes, b"\x00\xff", b"\x00\xff"),
         (Any, None, None),
+        (Any, "text", "text"),
+        (dict, Order("1", 2), {"id": "1", "price": 2}),
+        (Any, Order("1", 2), {"id": "1", "price": 2}),
+        (Order, {"id": "1", "price": 2}, Order("1", 2)),
     ],
 )
 async def test_values_of_many_types(
@@ -623,3 +627,24 @@ async def test_a_topic_that_nobody_has_declared_is_read_once_somebody_does(
     await eventually(lambda: sorted(got) == list(range(30)))
     (consumer,) = router.consumers
     assert len(consumer.loop.streams) == 6  # three partitions, each with its further attempts
+
+
+async def test_cut_connections_lose_nothing_and_make_no_dead_letters(
+    router: Router, hotmesh_router: Run
+) -> None:
+    got: set[int] = set()
+
+    @router.subscribe("orders", concurrency=20, retry=FAST)
+    async def handle(value: int, ctx: Delivery) -> None:
+        await asyncio.sleep(0.002)
+        got.add(value)
+
+    await hotmesh_router(router)
+    for n in range(10):
+        await asyncio.gather(*(router.publish("orders", 50 * n + i) for i in range(50)))
+        await router.store.transport.execute("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    await eventually(lambda: got == set(range(500)), within_s=30)
+    (loop,) = [c.loop for c in router.consumers]
+    await eventually(lambda: not loop.held)
+    assert await router.dead_letters() == []
