@@ -23,7 +23,7 @@ from hotmesh.durations import parse
 from hotmesh.errors import DurationInvalid, SettingsInvalid
 
 FILE, PROJECT_FILE, PROJECT_TABLE = "hotmesh.toml", "pyproject.toml", "hotmesh"
-ROUTES = "routes"
+OF_ROUTER = ("routes", "emits")
 """Tables of the file that are no settings: `hotmesh.routing` reads and checks them."""
 
 PREFIX = "HOTMESH_"
@@ -305,7 +305,7 @@ def _from_file(directory: Path) -> _Sourced:
         raise SettingsInvalid(f"[tool.{PROJECT_TABLE}] of {path} is not a table")
     tables = {key.partition(".")[0] for key in NAMES if "." in key}
     for first, value in table.items():
-        if first == ROUTES:
+        if first in OF_ROUTER:
             continue
         if isinstance(value, dict) and first in tables:
             for second, inner in value.items():

@@ -1,6 +1,6 @@
 """Workflows → topics: an activity whose work is to append an entry.
 
-    mesh = await HotMesh.init(…, workers=[Worker("emit.shipped", router.emitter("orders.shipped"))])
+    router.emit("emit.shipped", topic="orders.shipped")
 
     shipped:
       type: worker
@@ -16,23 +16,47 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from hotmesh.errors import PayloadInvalid
+from hotmesh.ids import check_topic
 from hotmesh.messages import StreamData
+from hotmesh.routing.subscription import check_concurrency
+
+
+class Emit(Struct, frozen=True):
+    """What activities of one worker topic append to.
+
+    Attributes:
+        activity: The `topic` of worker activities in the model.
+        topic: Where their entries go.
+        concurrency: Calls at once in this process.
+    """
+
+    activity: str
+    topic: str
+    concurrency: int = 100
+
+    def __post_init__(self) -> None:
+        check_topic(self.activity)
+        check_topic(self.topic)
+        check_concurrency(self.concurrency)
+
 
 MESSAGE_ID = "message-id"
 """Header that tells one call of an activity from another: the same when the call is repeated."""
 
 
-class Publisher(Protocol):
+class Sender(Protocol):
     """What appends."""
 
-    async def publish(
+    async def send(
         self, topic: str, value: Any, *, key: Any, headers: Mapping[str, str] | None
     ) -> str:
         """The id of the entry."""
 
 
-def emitter(publisher: Publisher, topic: str) -> Callable[[StreamData], Awaitable[dict[str, str]]]:
+def emitter(sender: Sender, topic: str) -> Callable[[StreamData], Awaitable[dict[str, str]]]:
     """A handler for `hotmesh.Worker` that appends what its activity maps.
 
     The input has `value`, and `key` and `headers` as the case may be. An input without `value` is
@@ -42,7 +66,7 @@ def emitter(publisher: Publisher, topic: str) -> Callable[[StreamData], Awaitabl
     async def emit(msg: StreamData) -> dict[str, str]:
         value, key, headers = _parts(msg.data)
         carried = {**headers, MESSAGE_ID: msg.metadata.guid}
-        return {"entry": await publisher.publish(topic, value, key=key, headers=carried)}
+        return {"entry": await sender.send(topic, value, key=key, headers=carried)}
 
     return emit
 

@@ -1,4 +1,5 @@
-"""Routes as a file says them: tables `[routes.<name>]` of TOML, checked as a whole.
+"""Routes as a file says them: tables `[routes.<name>]` and `[emits.<name>]` of TOML, checked as a
+whole.
 
     [routes.approvals]
     from = "orders"                        # a topic; or stream = "legacy:orders"
@@ -6,16 +7,20 @@
     to = "order.approval.requested"        # a workflow; or signal = "…", or topic = "…"
     map = {id = "{value.id}"}
 
+    [emits.shipped]
+    activity = "emit.shipped"              # the topic of worker activities
+    topic = "orders.shipped"
+
 Every fault is found at once, with the file and the place, and with the name that was meant.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -26,7 +31,9 @@ from hotmesh.mesh import RetryPolicy
 from hotmesh.routing.route import Match
 from hotmesh.routing.router import ROUTE_RETRY, Router
 
-TABLE = "routes"
+TABLES = ("routes", "emits")
+
+C = TypeVar("C")
 
 
 class RetryConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,6 +84,21 @@ class RouteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     duplicates: Literal["dead_letter", "drop"] = "dead_letter"
 
 
+class EmitConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One table `[emits.<name>]`: activities that append to a topic; see `Router.emit`."""
+
+    activity: str
+    topic: str
+    concurrency: int | None = None
+
+
+class Tables(Struct, frozen=True):
+    """What a file says, by name."""
+
+    routes: dict[str, RouteConfig]
+    emits: dict[str, EmitConfig]
+
+
 class RoutesInvalid(SettingsInvalid):
     """A file of routes can't be used; `findings` holds every fault."""
 
@@ -85,8 +107,8 @@ class RoutesInvalid(SettingsInvalid):
         super().__init__("; ".join(str(f) for f in self.findings))
 
 
-def read_routes(path: Path) -> dict[str, RouteConfig]:
-    """The routes of a file, by name; other tables are not looked at.
+def read_tables(path: Path) -> Tables:
+    """What a file says; other tables are not looked at.
 
     Raises:
         RoutesInvalid: Every fault that can be seen without a router: what is no TOML, unknown keys,
@@ -98,36 +120,45 @@ def read_routes(path: Path) -> dict[str, RouteConfig]:
         raise RoutesInvalid([Finding("there is no such file", file=str(path))]) from None
     except (OSError, ValueError) as exc:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         raise RoutesInvalid([Finding(f"it can't be read: {exc}", file=str(path))]) from exc
-    tables = content.get(TABLE, {})
-    routes: dict[str, RouteConfig] = {}
+    if not any(content.get(table) for table in TABLES):
+        near = next((n for t in TABLES for n in get_close_matches(t, content, n=1)), None)
+        meant = f"; did you mean 'routes' by {near!r}?" if near else ""
+        fault = (
+            f"there is nothing for a router in it: write [routes.<name>] with from and to{meant}"
+        )
+        raise RoutesInvalid([Finding(fault, path="routes", file=str(path))])
     findings: list[Finding] = []
+    routes = _read(content, "routes", RouteConfig, findings, str(path))
+    emits = _read(content, "emits", EmitConfig, findings, str(path))
+    if findings:
+        raise RoutesInvalid(findings)
+    return Tables(routes, emits)
+
+
+def _read(
+    content: dict[str, Any], name: str, kind: type[C], findings: list[Finding], file: str
+) -> dict[str, C]:
+    tables = content.get(name, {})
     if not isinstance(tables, dict) or not all(isinstance(t, dict) for t in tables.values()):
-        fault = "routes are tables with names, as in [routes.approvals]"
-        raise RoutesInvalid([Finding(fault, path=TABLE, file=str(path))])
-    if not tables:
-        near = get_close_matches(TABLE, content, n=1, cutoff=0.6)
-        meant = f"; did you mean '{TABLE}' where it says {near[0]!r}?" if near else ""
-        fault = f"there is no route in it{meant} Write [routes.<name>] with from and to"
-        raise RoutesInvalid([Finding(fault, path=TABLE, file=str(path))])
-    for name, table in tables.items():
-        place = f"{TABLE}.{name}"
-        unknown = list(_unknown(table, RouteConfig, place, str(path)))
+        fault = f"they are tables with names, as in [{name}.approvals]"
+        findings.append(Finding(fault, path=name, file=file))
+        return {}
+    found: dict[str, C] = {}
+    for key, table in tables.items():
+        place = f"{name}.{key}"
+        unknown = list(_unknown(table, kind, place, file))
         findings += unknown
         if unknown:
             continue
         try:
-            routes[name] = msgspec.convert(table, RouteConfig)
+            found[key] = msgspec.convert(table, kind)
         except (msgspec.ValidationError, SettingsInvalid) as exc:
-            findings.append(_finding(exc, place, str(path)))
-    if findings:
-        raise RoutesInvalid(findings)
-    return routes
+            findings.append(_finding(exc, place, file))
+    return found
 
 
-def add_routes(
-    router: Router, routes: Mapping[str, RouteConfig], *, file: str, concurrency: int = 100
-) -> None:
-    """Give a router the routes of a file.
+def add_tables(router: Router, tables: Tables, *, file: str, concurrency: int = 100) -> None:
+    """Give a router what a file says.
 
     Args:
         concurrency: Of routes that say nothing.
@@ -136,8 +167,8 @@ def add_routes(
         RoutesInvalid: With every fault.
     """
     findings: list[Finding] = []
-    for name, route in routes.items():
-        place = f"{TABLE}.{name}"
+    for name, route in tables.routes.items():
+        place = f"routes.{name}"
         try:
             router.route(
                 route.source,
@@ -164,6 +195,12 @@ def add_routes(
             findings.append(
                 Finding(rest if inside else text, path=where if inside else place, file=file)
             )
+    for name, emit in tables.emits.items():
+        try:
+            at_once = concurrency if emit.concurrency is None else emit.concurrency
+            router.emit(emit.activity, topic=emit.topic, concurrency=at_once)
+        except HotMeshError as exc:
+            findings.append(Finding(str(exc), path=f"emits.{name}", file=file))
     if findings:
         raise RoutesInvalid(findings)
 
@@ -185,7 +222,7 @@ def router_of(
         RoutesInvalid: With every fault.
     """
     router = Router(redis, group, app=app, namespace=namespace, lease=lease, grace=grace)
-    add_routes(router, read_routes(path), file=str(path), concurrency=concurrency)
+    add_tables(router, read_tables(path), file=str(path), concurrency=concurrency)
     return router
 
 

@@ -8,7 +8,7 @@ as often as one likes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -19,13 +19,12 @@ from hotmesh import connect
 from hotmesh.connect import Connection
 from hotmesh.durations import Duration
 from hotmesh.errors import ServerUnavailable, SettingsInvalid
-from hotmesh.ids import check_app_id, check_topic, derive
+from hotmesh.ids import check_app_id, derive
 from hotmesh.log import get_logger
 from hotmesh.mesh import RetryPolicy
-from hotmesh.messages import StreamData
 from hotmesh.routing.consumer import Consumer, Middleware, Watch
 from hotmesh.routing.desk import Letter
-from hotmesh.routing.emit import emitter
+from hotmesh.routing.emit import Emit
 from hotmesh.routing.forward import Forward, routed
 from hotmesh.routing.keys import GROUP_MAX, check_group
 from hotmesh.routing.position import Position
@@ -91,6 +90,7 @@ class Router:
         self._lease, self._grace = lease, grace
         self._middleware = list(middleware)
         self._subscriptions: list[Subscription] = []
+        self._emits: list[Emit] = []
         self._metrics = Metrics()
         self._watch: Watch | None = None
         self._running: Running | None = None
@@ -229,6 +229,29 @@ class Router:
         decode = routed(where.decode(Any))
         self._add(Subscription(where, group, label, forward, True, decode, options))
 
+    def emit(self, activity: str, *, topic: str, concurrency: int = 100) -> None:
+        """Let activities of workflows append to a topic: this process is their worker.
+
+        The input of the activity says what is sent, by `value`, and `key` and `headers` as the case
+        may be; an input without `value` is the value itself. Each call is appended at least once;
+        the header `message-id` tells a repeated one.
+
+        Args:
+            activity: The `topic` of worker activities in the model of `app`.
+            topic: Where their entries go.
+            concurrency: Calls at once in this process.
+
+        Raises:
+            SettingsInvalid, NameInvalid: An argument can't be used, or the router has no app.
+        """
+        if self._app is None:
+            raise SettingsInvalid("activities belong to an app: hotmesh.Router(…, app='shop')")
+        if self._running is not None:
+            raise SettingsInvalid("the router runs already; let it emit before it starts")
+        if any(e.activity == activity for e in self._emits):
+            raise SettingsInvalid(f"activities of {activity!r} append to a topic already")
+        self._emits.append(Emit(activity, topic, concurrency))
+
     def middleware(self, function: M) -> M:
         """Decorates a function that is called around every handler, inside those before it.
 
@@ -285,6 +308,9 @@ class Router:
             tuple(self._middleware),
             self._metrics,
             self._watch,
+            tuple(self._emits),
+            self._lease,
+            self._grace,
         )
         source = redis if self._redis is None else self._redis
         self._running = await Running.open(source, wiring, seek or {})
@@ -408,12 +434,6 @@ class Router:
             ServerUnavailable: The server can't be reached, or the router does not run.
         """
         return await self._open.topics.send(topic, value, key=key, headers=headers)
-
-    def emitter(self, topic: str) -> Callable[[StreamData], Awaitable[dict[str, str]]]:
-        """A handler for a `Worker`: its activity appends to a topic, as its input says (`value`,
-        `key`, `headers`). The router must run meanwhile. At least once, like every handler.
-        """
-        return emitter(self, check_topic(topic))
 
     async def append(self, stream: str, fields: Mapping[str, Any]) -> str:
         """Append an entry to a plain stream, as another service would; the id of the entry.

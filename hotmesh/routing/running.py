@@ -9,11 +9,14 @@ from msgspec import Struct
 
 from hotmesh import connect
 from hotmesh.connect import Connection
+from hotmesh.durations import Duration
 from hotmesh.errors import SettingsInvalid
 from hotmesh.lifecycle import Host
 from hotmesh.log import get_logger
+from hotmesh.mesh import HotMesh, Settings, Worker
 from hotmesh.routing.consumer import Consumer, Middleware, Watch
 from hotmesh.routing.desk import Desk
+from hotmesh.routing.emit import Emit, emitter
 from hotmesh.routing.position import Position, after_of
 from hotmesh.routing.source import Source
 from hotmesh.routing.subscription import Subscription, Where
@@ -36,6 +39,9 @@ class Wiring(Struct, frozen=True):
     middleware: tuple[Middleware, ...]
     metrics: Metrics
     watch: Watch | None
+    emits: tuple[Emit, ...] = ()
+    lease: Duration = "30s"
+    grace: Duration = "30s"
 
 
 class Running:
@@ -53,6 +59,7 @@ class Running:
         self._readings = [self._reading(s) for s in wiring.subscriptions]
         self.host = Host([self._readings])
         self._workflows: Workflows | None = None
+        self._mesh: HotMesh | None = None
         self.stopping = False
 
     @classmethod
@@ -71,6 +78,7 @@ class Running:
                 await running.seek(source, position, None)
             try:
                 await running.host.start()
+                await running._emit()
             except BaseException:
                 await running.host.kill()
                 raise
@@ -85,12 +93,34 @@ class Running:
             return
         self.stopping = True
         try:
+            # Handlers and activities may publish while they end, so the topics outlive both.
+            if self._mesh is not None:
+                await self._mesh.stop()
             await self.host.stop()
         except BaseException:  # cancelled in the middle: others find what we hold
             await self.host.kill()
             raise
         finally:
             await self.client.close()
+
+    async def _emit(self) -> None:
+        """Be the worker of activities that append to topics."""
+        wiring, client = self._wiring, self.client
+        if not wiring.emits:
+            return
+        assert wiring.app is not None, "checked by emit()"
+        self._mesh = await HotMesh.init(
+            wiring.app,
+            client.connection,
+            engine=False,
+            workers=[
+                Worker(e.activity, emitter(self.topics, e.topic), concurrency=e.concurrency)
+                for e in wiring.emits
+            ],
+            lease=wiring.lease,
+            namespace=wiring.namespace,
+            settings=Settings(grace=wiring.grace),
+        )
 
     @property
     def consumers(self) -> list[Consumer]:

@@ -27,6 +27,12 @@ LEASE_MS_MIN = 500
 DELIVERIES_MAX = 10
 
 
+def check_concurrency(value: object) -> None:
+    """Raises SettingsInvalid for what no process should do at once."""
+    if type(value) is not int or not 1 <= value <= CONCURRENCY_MAX:
+        raise SettingsInvalid(f"concurrency lies between 1 and {CONCURRENCY_MAX:,}, not {value!r}")
+
+
 class Where(Struct, frozen=True):
     """What is read.
 
@@ -103,10 +109,7 @@ class Options(Struct, frozen=True, kw_only=True):
     deliveries_max: int = DELIVERIES_MAX
 
     def __post_init__(self) -> None:
-        if type(self.concurrency) is not int or not 1 <= self.concurrency <= CONCURRENCY_MAX:
-            raise SettingsInvalid(
-                f"concurrency lies between 1 and {CONCURRENCY_MAX:,}, not {self.concurrency!r}"
-            )
+        check_concurrency(self.concurrency)
         if parse(self.lease) < LEASE_MS_MIN:
             raise SettingsInvalid(f"lease is at least {LEASE_MS_MIN}ms, not {self.lease!r}")
         if self.timeout is not None and parse(self.timeout) <= 0:

@@ -125,6 +125,9 @@ map = {x = {"@pipe" = [["{value.x}"], ["{@string.nope}"]]}}
 from = "orders"
 topic = "copies"
 match = {kee = "x"}
+[emits.f]
+activity = "emit.x"
+topik = "x"
 """
     )
 
@@ -134,7 +137,8 @@ match = {kee = "x"}
     assert "bad.toml: routes.a.too: there is no key 'too'; did you mean 'to'?" in done.stdout
     assert "bad.toml: routes.b.concurrency: Expected" in done.stdout
     assert "bad.toml: routes.d.match.kee: there is no key 'kee'; did you mean 'key'?" in done.stdout
-    assert done.stdout.splitlines()[-1] == "faults: 3"
+    assert "bad.toml: emits.f.topik: there is no key 'topik'; did you mean 'topic'?" in done.stdout
+    assert done.stdout.splitlines()[-1] == "faults: 4"
 
     (terminal.cwd / "bad.toml").write_text(
         """
@@ -146,10 +150,14 @@ map = {x = {"@pipe" = [["{value.x}"], ["{@string.nope}"]]}}
 from = "orders"
 to = "order.wanted"
 signal = "order.wanted"
+[emits.f]
+activity = "emit x"
+topic = "x"
 """
     )
     done = terminal.run("router", "--check", "-c", "bad.toml")
     assert "bad.toml: routes.c.map.x" in done.stdout
+    assert "bad.toml: emits.f: " in done.stdout
     assert "bad.toml: routes.e: a route has one of to=" in done.stdout
 
     assert terminal.run("router", "-c", "bad.toml").returncode == 2

@@ -8,7 +8,7 @@ from typing import Any
 from opentelemetry import trace
 
 import hotmesh
-from hotmesh import Router, Worker
+from hotmesh import Router
 from hotmesh.testing import RouterClient, eventually
 from hotmesh.testing.tracing import Spans
 
@@ -56,10 +56,8 @@ async def test_an_entry_becomes_a_workflow_whose_activity_emits_an_entry_in_one_
         with trace.get_tracer("test").start_as_current_span("book"):
             seen.append((value, ctx.key, ctx.headers.get("by")))
 
-    emit = Worker("emit.shipped", router.emitter("shipped"))
-    mesh = await hotmesh_mesh(
-        app_id=app_id, redis=redis_url, namespace=f"n-{app_id}", workers=[emit]
-    )
+    router.emit("emit.shipped", topic="shipped")
+    mesh = await hotmesh_mesh(app_id=app_id, redis=redis_url, namespace=f"n-{app_id}")
     await mesh.deploy(model(app_id))
     await mesh.activate("1")
     client = await hotmesh_router(router)
