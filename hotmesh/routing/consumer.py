@@ -270,7 +270,9 @@ class Consumer:
                     result = await self._call(self.plan.decode(entry, fields), delivery)
             else:
                 result = await self._call(self.plan.decode(entry, fields), delivery)
-        except Exception as exc:  # noqa: BLE001 - user code: logged, and becomes a retry or a letter
+        except (Exception, asyncio.CancelledError) as exc:  # user code: becomes a retry or a letter
+            if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
+                raise  # by us; otherwise something that the handler awaited was
             again = again or Again(held.stream, held.id.decode(), 1, tuple(fields))
             await self._failed(held, again, exc)
             if self._watch is not None:
@@ -307,7 +309,7 @@ class Consumer:
 
     # -- failures
 
-    async def _failed(self, held: Held, again: Again, exc: Exception) -> None:
+    async def _failed(self, held: Held, again: Again, exc: BaseException) -> None:
         text = f"{type(exc).__name__}: {exc}"[:ERROR_TEXT_MAX]
         log.warning(
             "handler.failed",
@@ -375,6 +377,11 @@ def _limited(call: Call, timeout_ms: int) -> Call:
             raise
 
     return limited
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _code_of(exc: BaseException) -> int:

@@ -648,3 +648,21 @@ async def test_cut_connections_lose_nothing_and_make_no_dead_letters(
     (loop,) = [c.loop for c in router.consumers]
     await eventually(lambda: not loop.held)
     assert await router.dead_letters() == []
+
+
+async def test_a_handler_whose_own_task_was_cancelled_has_failed(
+    router: Router, hotmesh_router: Run
+) -> None:
+    @router.subscribe("orders", retry=FAST, concurrency=1)
+    async def handle(value: int, ctx: Delivery) -> None:
+        if ctx.attempt == 1:
+            inner = asyncio.create_task(asyncio.sleep(60))
+            inner.cancel()
+            await inner
+
+    client = await hotmesh_router(router)
+    id = await router.publish("orders", 1)
+
+    await client.failed("orders", id)
+    await client.handled("orders", id)
+    await client.feed("orders", 2)  # its slot is free again
