@@ -17,4 +17,5 @@ NAMES = (
     "memory",
     "mapping",
     "transport",
+    "streams",
 )
