@@ -18,4 +18,5 @@ NAMES = (
     "mapping",
     "transport",
     "router_consume",
+    "streams",
 )

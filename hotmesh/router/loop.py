@@ -147,7 +147,9 @@ class Router:
             )
         # One that goes silent is dropped: keepalive can't see a path that was forgotten on the way.
         silence_s = self.settings.block_ms / 1000 + SILENCE_S
-        self._reader = await self._connection.reader(silence_s=silence_s)
+        await self._with_backoff("connect", self._connect, silence_s)
+        if self._reader is None:
+            return  # drained while the server was away
         try:
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._read_all(started), name=f"{self.name}.read")
@@ -162,6 +164,9 @@ class Router:
                     task.cancel()
         finally:
             await self._reader.close()
+
+    async def _connect(self, store: Store, silence_s: float) -> None:
+        self._reader = await self._connection.reader(silence_s=silence_s)
 
     async def retire(self) -> None:
         """Forget this consumer, when it holds nothing any more."""

@@ -8,7 +8,8 @@ from typing import Any
 from msgspec import Struct
 
 from hotmesh.routing.keys import Lane
-from hotmesh.streams.record import BYTES, TEXT, Codec, Undecodable
+from hotmesh.streams.record import Codec, Undecodable
+from hotmesh.streams.shape import BYTES, TEXT
 from hotmesh.streams.wire import Entry
 
 Decode = Callable[[Entry, Sequence[bytes]], Any]
