@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from hotmesh.store import Store
 from hotmesh.store.dead import redrive
 
 PAGE = 200
+_ID = re.compile(r"\d{1,20}-\d{1,20}", re.ASCII)
 
 
 class Letter(Struct, frozen=True, kw_only=True):
@@ -57,11 +59,20 @@ class Desk:
             found += await self._of_lane(source, group, lane, limit)
         return sorted(found, key=lambda letter: letter.at_ms, reverse=True)[:limit]
 
+    async def letter(self, id: str) -> Letter | None:
+        """One letter; None when there is none of that id."""
+        name, _, letter = id.rpartition("/")
+        for source, group, lane in self._lanes:
+            if lane.again == name and _ID.fullmatch(letter):
+                rows = await self._store.transport.execute("XRANGE", lane.dead, letter, letter)
+                return _letter(source, group, lane, *_facts(rows[0])) if rows else None
+        return None
+
     async def redrive(self, id: str, *, again: bool) -> bool:
         """Append a letter's entry to the attempts of its group, or forget it."""
         name, _, letter = id.rpartition("/")
         for _, _, lane in self._lanes:
-            if lane.again == name:
+            if lane.again == name and _ID.fullmatch(letter):
                 return await redrive(self._store, lane.dead, lane.again, letter, again=again)
         return False
 
@@ -71,13 +82,36 @@ class Desk:
         while len(found) < limit:
             command = ("XREVRANGE", lane.dead, last, "-", "COUNT", PAGE)
             rows = await self._store.transport.execute(*command)
-            for id, fields in rows:
-                facts = {fields[i]: fields[i + 1] for i in range(0, len(fields), 2)}
-                found.append(_letter(source, group, lane, id, facts))
+            found += [_letter(source, group, lane, *_facts(row)) for row in rows]
             if len(rows) < PAGE:
                 break
             last = f"({rows[-1][0].decode()}"
         return found[:limit]
+
+
+def lane_of_letter(id: str) -> Lane | None:
+    """Where a letter lies, of whatever group it is; None when the id is none."""
+    again, slash, _ = id.rpartition("/")
+    head, mark, name = again.rpartition("}:n:")
+    if not slash or not mark:
+        return None
+    source = name.rpartition(":")[0]
+    return Lane(source, again, f"{head}}}:d:{name}", f"{head}}}:x:{name}")
+
+
+async def redrive_letter(store: Store, id: str, *, again: bool) -> bool:
+    """Give a letter another life, or forget it, of whatever group it is; False when there is none
+    of that id.
+    """
+    lane = lane_of_letter(id)
+    return lane is not None and await Desk(store, [(Source("", (lane,)), "")]).redrive(
+        id, again=again
+    )
+
+
+def _facts(row: Any) -> tuple[bytes, dict[bytes, Any]]:
+    id, fields = row
+    return id, {fields[i]: fields[i + 1] for i in range(0, len(fields), 2)}
 
 
 def _letter(source: str, group: str, lane: Lane, id: bytes, facts: dict[bytes, Any]) -> Letter:

@@ -165,3 +165,41 @@ topic = "x"
     assert terminal.run("router", "-A", "app:nothing").returncode == 2
     assert terminal.run("router", "-A", "app", "--seek", "orders").returncode == 2
     assert terminal.run("router", "-A", "app", "--seek", "orders=soon").returncode == 2
+
+
+REFUSING = """
+import hotmesh
+router = hotmesh.Router(group="strict")
+broken = True
+
+@router.subscribe("orders")
+async def refuse(value: dict):
+    raise hotmesh.Reject("sold out")
+"""
+
+
+def test_dead_letters_of_a_router_are_listed_shown_retried_and_dropped(
+    terminal: Terminal,
+) -> None:
+    (terminal.cwd / "refusing.py").write_text(REFUSING)
+    router = terminal.start("router", "-A", "refusing")
+    router.until("ready")
+    publish(terminal, 0, 2)
+
+    def letters() -> list[dict[str, object]]:
+        of = ("--topic", "orders", "--group", "strict")
+        found: list[dict[str, object]] = terminal.json("dlq", "list", *of)["dead_letters"]
+        return found
+
+    first, second = eventually(lambda: letters() if len(letters()) == 2 else None, "two letters")
+    assert first["reason"] == second["reason"] == "Reject: sold out"
+    assert terminal.json("dlq", "show", first["id"])["content"]["p"] == '{"n":1}'
+
+    assert terminal.json("dlq", "retry", first["id"])["retried"] == [first["id"]]
+    eventually(lambda: first["id"] not in [x["id"] for x in letters()], "it lives again")
+    again = eventually(lambda: letters() if len(letters()) == 2 else None, "it is refused again")
+    assert terminal.ok("dlq", "drop", *(str(x["id"]) for x in again)) == "dropped 2\n"
+    assert letters() == []
+    assert terminal.run("dlq", "drop", str(first["id"])).returncode == 1
+    assert terminal.run("dlq", "list", "--topic", "orders").returncode == 2
+    assert router.stop() == 0

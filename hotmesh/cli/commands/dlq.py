@@ -10,9 +10,11 @@ import msgspec
 from cyclopts import App, Parameter
 
 from hotmesh.cli.context import Cli, Context
+from hotmesh.cli.letters import desk_store, is_of_router, letter_of, letters_of
 from hotmesh.cli.output import UsageError, one_line
 from hotmesh.errors import HotMeshError
 from hotmesh.lifecycle import EXIT_DONE, EXIT_FAILED
+from hotmesh.routing.desk import Letter, redrive_letter
 from hotmesh.store import Store
 from hotmesh.store.dead import DEAD_MAX, DeadLetter, drop, find, retry
 
@@ -35,17 +37,31 @@ Ids = Annotated[tuple[str, ...], Parameter(negative=())]
 
 
 @app.command(name="list")
-async def list_letters(*, limit: int = LIST_DEFAULT, job: str | None = None, cli: Cli) -> None:
-    """List dead letters, the newest first.
+async def list_letters(
+    *,
+    limit: int = LIST_DEFAULT,
+    job: str | None = None,
+    topic: str = "",
+    stream: str = "",
+    group: str = "",
+    cli: Cli,
+) -> None:
+    """List dead letters of an app, or of a router's group, the newest first.
 
     Args:
         limit: At most so many.
         job: Only those of a job.
+        topic: Those of a router: the topic that it reads.
+        stream: Those of a router: the plain stream that it reads.
+        group: The router's group; that of a route is GROUP.ROUTE.
     """
     if limit < 1:
         raise UsageError(f"--limit is at least 1, not {limit}")
-    async with cli.store() as store:
-        letters = await find(store, limit=limit, job=job)
+    if topic or stream or group:
+        letters = [_of_router(x) for x in await letters_of(cli, topic, stream, group, limit)]
+    else:
+        async with cli.store() as store:
+            letters = await find(store, limit=limit, job=job)
     if cli.output.json:
         cli.output.result({"dead_letters": [_facts(d) for d in letters]})
         return
@@ -65,12 +81,19 @@ async def show(id: str, /, *, cli: Cli) -> None:
     Args:
         id: As `dlq list` shows it.
     """
-    async with cli.store() as store:
-        letters = await find(store, limit=DEAD_MAX)
-    letter = next((d for d in letters if d.id == id), None)
+    if is_of_router(id):
+        async with desk_store(cli) as store:
+            found = await letter_of(store, id)
+        letter = _of_router(found) if found is not None else None
+        content = {"content": _texts(found), "decoded": True} if found is not None else {}
+    else:
+        async with cli.store() as store:
+            letters = await find(store, limit=DEAD_MAX)
+        letter = next((d for d in letters if d.id == id), None)
+        content = _content(letter.payload) if letter is not None else {}
     if letter is None:
         raise DeadLetterNotFound(id)
-    facts = _facts(letter) | _content(letter.payload)
+    facts = _facts(letter) | content
     if cli.output.json:
         cli.output.result(facts)
         return
@@ -112,14 +135,47 @@ async def _each(
         raise UsageError("give the ids of dead letters, or --all")
     done: list[str] = []
     missing: list[str] = []
-    async with cli.store() as store:
-        wanted = [d.id for d in await find(store, limit=DEAD_MAX)] if all else ids
-        for id in wanted:
-            (done if await act(store, id) else missing).append(id)
+    if ids and [id for id in ids if is_of_router(id)] == list(ids):
+        async with desk_store(cli) as store:
+            for id in ids:
+                ok = await redrive_letter(store, id, again=act is retry)
+                (done if ok else missing).append(id)
+    else:
+        await _each_of_app(cli, ids, all, act, done, missing)
     cli.output.result({did: done}, f"{did} {len(done)}")
     for id in missing:
         cli.output.error(DeadLetterNotFound(id))
     return EXIT_FAILED if missing else EXIT_DONE
+
+
+async def _each_of_app(
+    cli: Context,
+    ids: tuple[str, ...],
+    all: bool,
+    act: Callable[[Store, str], Awaitable[bool]],
+    done: list[str],
+    missing: list[str],
+) -> None:
+    async with cli.store() as store:
+        wanted = [d.id for d in await find(store, limit=DEAD_MAX)] if all else ids
+        for id in wanted:
+            (done if await act(store, id) else missing).append(id)
+
+
+def _of_router(letter: Letter) -> DeadLetter:
+    return DeadLetter(
+        id=letter.id,
+        reason=letter.reason,
+        stream=letter.source,
+        job="",
+        deliveries=letter.deliveries,
+        payload=b"".join(letter.fields.values()),
+        at_ms=letter.at_ms,
+    )
+
+
+def _texts(letter: Letter) -> dict[str, str]:
+    return {name: value.decode(errors="replace") for name, value in letter.fields.items()}
 
 
 def _time(letter: DeadLetter) -> str:
