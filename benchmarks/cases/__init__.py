@@ -18,4 +18,5 @@ NAMES = (
     "mapping",
     "transport",
     "streams",
+    "streams_fleet",
 )
