@@ -19,4 +19,5 @@ NAMES = (
     "transport",
     "router_consume",
     "streams",
+    "streams_fleet",
 )

@@ -358,3 +358,77 @@ async def test_changes_are_told_as_they_are_committed(new_app: NewApp) -> None:
         told = [await anext(changes), await anext(changes)]
         await changes.aclose()  # type: ignore[attr-defined]
     assert told == [("a", 1, None), ("b", 2, None)]
+
+
+async def test_a_global_table_is_read_in_every_partition(new_app: NewApp) -> None:
+    app = new_app(partitions=4)
+    rates = app.topic("rates", value_type=float)
+    orders = app.topic("orders", value_type=str)
+    known = app.global_table("known", value_type=float)
+    seen: list[Any] = []
+
+    @app.agent(rates)
+    async def learn(stream: Any) -> Any:
+        async for event in stream.events():
+            known[event.key] = event.value
+            yield True
+
+    @app.agent(orders)
+    async def convert(stream: Any) -> None:
+        async for currency in stream:
+            rate = 0.0
+            if currency in known:
+                rate = known[currency]
+            seen.append((stream.partition, rate))
+
+    async with app.running() as worker:
+        await learn.ask(1.5, key="EUR")
+        await learn.ask(0.9, key="USD")
+        await eventually(lambda: copied(worker, known) == 2)
+        peeks = worker._peek.count
+        await orders.send_many(["EUR", "USD", "GBP"] * 8)
+        await eventually(lambda: len(seen) == 24)
+
+    assert {p for p, _ in seen} == {0, 1, 2, 3}
+    assert sorted(rate for _, rate in seen) == [0] * 8 + [0.9] * 8 + [1.5] * 8
+    assert worker._peek.count == peeks  # from the copy, without asking the server
+
+
+def copied(worker: Any, table: Any) -> int:
+    return len(worker._replicas._values.get(table, ()))
+
+
+async def test_two_topics_are_joined_within_a_time(new_app: NewApp) -> None:
+    app = new_app(partitions=3)
+
+    class Order(hotmesh.Record):
+        id: str
+
+    class Payment(hotmesh.Record):
+        order: str
+        amount: float
+
+    orders = app.topic("orders", value_type=Order)
+    payments = app.topic("payments", value_type=Payment)
+    both = app.join(orders, payments, on=(Order.id, Payment.order), within="10s")
+    paid: list[tuple[str, float]] = []
+    totals = app.table("totals", default=float)
+
+    @app.agent(both)
+    async def match(stream: Any) -> None:
+        async for order, payment in stream:
+            totals[order.id] += payment.amount
+            paid.append((order.id, payment.amount))
+
+    async with app.running():
+        await orders.send(Order("a"), timestamp=100)
+        await payments.send(Payment("a", 1.0), timestamp=105)
+        await payments.send(Payment("b", 2.0), timestamp=109)  # comes before its order
+        await orders.send(Order("b"), timestamp=111)
+        await payments.send(Payment("a", 3.0), timestamp=110)
+        await payments.send(Payment("a", 9.0), timestamp=110.001)  # too late for its order
+        await payments.send(Payment("c", 9.0), timestamp=110)  # has none
+        await eventually(lambda: items_are(totals, {"a": 4.0, "b": 2.0}))
+    assert sorted(paid) == [("a", 1.0), ("a", 3.0), ("b", 2.0)]
+    with pytest.raises(hotmesh.HotMeshError, match="differ"):
+        app.join(orders, orders, on=(Order.id, Order.id), within=1)
