@@ -15,6 +15,18 @@ import msgspec
 from msgspec import Raw, Struct
 
 from hotmesh.ids import guid
+from hotmesh.run_messages import (
+    Call,
+    RunAgain,
+    RunInput,
+    RunListen,
+    RunQuery,
+    RunStart,
+    RunStop,
+    RunTask,
+    RunTimer,
+    RunWoken,
+)
 
 Status = Literal["success", "pending", "error"]
 
@@ -311,9 +323,19 @@ EngineEntry = (
     | Interrupt
     | Adopt
     | Discard
+    | RunTimer
+    | RunAgain
+    | RunInput
+    | RunStart
+    | RunStop
+    | RunWoken
+    | RunListen
 )
 
-_TAGS = frozenset(t.__struct_config__.tag for t in (*typing.get_args(EngineEntry), Work, Again))
+_TAGS = frozenset(
+    t.__struct_config__.tag
+    for t in (*typing.get_args(EngineEntry), Work, Call, RunTask, RunQuery, Again)
+)
 
 _engine_decoder = msgspec.msgpack.Decoder(EngineEntry)
 _work_decoder = msgspec.msgpack.Decoder(Work)

@@ -10,6 +10,7 @@ from hotmesh.connect import Connection
 from hotmesh.engine import cron
 from hotmesh.engine.handle import Arrival, Engine
 from hotmesh.engine.outbox import Outbox
+from hotmesh.engine.sweep import run_sweep
 from hotmesh.engine.timers import Timers
 from hotmesh.errors import AppNotFound, HotMeshError
 from hotmesh.log import get_logger
@@ -116,7 +117,7 @@ class EngineComponent:
         settings: RouterSettings,
         metrics: Metrics,
     ) -> None:
-        self._engine = engine
+        self._engine, self._store = engine, store
         handler = EngineHandler(engine, metrics)
         streams = [p.engine for p in store.keys.partitions]
         self.router = Router("engine", connection, store, streams, GROUP_ENGINE, handler, settings)
@@ -144,6 +145,7 @@ class EngineComponent:
         await self._arm()
         async with asyncio.TaskGroup() as tasks:
             timers = tasks.create_task(self._timers.run(), name="engine.timers")
+            sweeping = tasks.create_task(run_sweep(self._store), name="engine.sweep")
             if self._outbox is not None:
                 forwarding = asyncio.Event()
                 tasks.create_task(self._outbox.router.run(forwarding), name="engine.outbox")
@@ -152,4 +154,5 @@ class EngineComponent:
             if self._outbox is not None:
                 self._outbox.router.drain()
             timers.cancel()
+            sweeping.cancel()
         await self.router.retire()

@@ -14,7 +14,6 @@ from msgspec import Struct
 
 from hotmesh.compiler import Node, Program
 from hotmesh.core import (
-    Event,
     Job,
     Limits,
     Outcome,
@@ -32,6 +31,7 @@ from hotmesh.core.signals import address, bounce, slot, slot_effect, telling
 from hotmesh.core.state import StateMissing, decode_value
 from hotmesh.engine import cron
 from hotmesh.engine.hook_all import hook_all
+from hotmesh.engine.runs import RUN_EVENTS, RunEngine
 from hotmesh.errors import (
     DuplicateJob,
     FormatUnknown,
@@ -87,7 +87,7 @@ class Arrival(Struct, frozen=True):
     stream: str
     group: str
     id: bytes
-    event: Event | Listen | Send | SendAll | Tick
+    event: Any
     consumer: str = ""
 
     @property
@@ -119,6 +119,7 @@ class Engine:
     ) -> None:
         self.store, self.plans, self.limits = store, plans, limits
         self._observer, self._backlog_max = observer, backlog_max
+        self.runs = RunEngine(store)
 
     # -- entries
 
@@ -132,6 +133,10 @@ class Engine:
         by_job: dict[str, list[Arrival]] = {}
         done: list[Key] = []
         failed: dict[Key, str] = {}
+        of_runs = [a for a in arrivals if isinstance(a.event, RUN_EVENTS)]
+        if of_runs:
+            await self.runs.handle(of_runs, done, failed)
+            arrivals = [a for a in arrivals if not isinstance(a.event, RUN_EVENTS)]
         for arrival in arrivals:
             if isinstance(arrival.event, (Listen, Send, SendAll, Tick)):
                 try:

@@ -16,6 +16,7 @@ from hotmesh import connect
 from hotmesh.compiler import compile_model, difference
 from hotmesh.connect import Connection
 from hotmesh.core import Limits
+from hotmesh.core.state import STATUS, UPDATED
 from hotmesh.durations import Duration, parse
 from hotmesh.engine import Engine, EngineComponent, arm, hook_all
 from hotmesh.errors import (
@@ -43,7 +44,7 @@ from hotmesh.mesh.options import (
 from hotmesh.mesh.output import JobOutput, error_of, output_of
 from hotmesh.mesh.results import Results
 from hotmesh.mesh.subscriptions import OutputHandler, OutputSubscription
-from hotmesh.mesh.timeline import Timeline, timeline_of, waiting_of
+from hotmesh.mesh.timeline import Timeline, timeline_of, timeline_of_run, waiting_of
 from hotmesh.messages import Interrupt, SendAll, Signal, Status, StreamResult, encode_entry
 from hotmesh.payload import decode, encode
 from hotmesh.quorum import Activation, Member, Profile
@@ -52,6 +53,7 @@ from hotmesh.release import RELEASE
 from hotmesh.router import RouterSettings
 from hotmesh.router.member import consumer_name
 from hotmesh.store import Keys, Plans, Store, partitions_of
+from hotmesh.store.runs import RUN, Runs
 from hotmesh.store.search import get_ids, get_stats
 from hotmesh.telemetry import Observer, spans
 from hotmesh.telemetry.metrics import Metrics
@@ -684,10 +686,24 @@ class HotMesh:
         Raises:
             JobNotFound
         """
+        runs = Runs(self._store)
+        run_id = (await runs.fields(job_id, [RUN]))[0]
+        if run_id is not None:
+            return await self._export_run(runs, job_id, run_id.decode())
         job = (await self._store.load([(job_id, None)]))[0]
         if job is None:
             raise JobNotFound(job_id)
         return timeline_of(job, await self._plans.program(job.meta.version))
+
+    async def _export_run(self, runs: Runs, job_id: str, run_id: str) -> Timeline:
+        """A durable run is a job too; its history is what happened to it."""
+        record = await runs.record(job_id, run_id)
+        items = await runs.history(job_id, run_id)
+        if not record or not items:
+            raise JobNotFound(job_id)
+        fields = {n[1:]: v.decode() for n, v in record.items() if n.startswith("_")}
+        status, updated_ms = int(record[STATUS]), int(record[UPDATED])
+        return timeline_of_run(job_id, status, updated_ms, fields, items)
 
     async def scrub(self, job_id: str) -> None:
         """Delete a job's record, running or done, and what it waits for. Answers that still come

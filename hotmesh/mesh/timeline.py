@@ -1,7 +1,8 @@
-"""A run as a timeline, from its record."""
+"""A run as a timeline, from its record: of a graph's job, or of a durable run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -9,6 +10,9 @@ from msgspec import Struct
 from hotmesh.compiler import Node, Program
 from hotmesh.core import Job
 from hotmesh.core.context import generation_of
+from hotmesh.core.durable import records as r
+from hotmesh.core.durable.events import events_of, failure_fields
+from hotmesh.core.durable.steps import steps_of
 from hotmesh.core.state import DONE, OPEN, split_leg
 
 
@@ -121,4 +125,53 @@ def timeline_of(job: Job, program: Program) -> Timeline:
         error=job.error,
         legs=tuple(by_name[n] for n in names),
         edges=tuple(edges),
+    )
+
+
+def timeline_of_run(
+    jid: str, status: int, updated_ms: int, fields: dict[str, Any], items: Sequence[bytes]
+) -> Timeline:
+    """The timeline of a durable run: its steps as legs.
+
+    Args:
+        fields: That its code has set.
+        items: Its history.
+    """
+    records = r.decode_items(items)
+    begin = records[0]
+    assert isinstance(begin, r.Begin)
+    events = events_of(records, ended_ms=updated_ms if status <= 0 else 0)
+    steps = steps_of(events, apart=True)
+    error = steps.legs[0].error
+    if error is None and status < 0:
+        error = failure_fields(r.Failure("terminated", "the run was ended", code=410))
+    return Timeline(
+        job_id=jid,
+        topic=begin.workflow,
+        version="",
+        status=status,
+        created_ms=begin.at_ms,
+        updated_ms=updated_ms,
+        data=fields,
+        error=error,
+        legs=tuple(
+            TimelineLeg(
+                activity=leg.activity,
+                type=leg.type,
+                dimension=leg.dimension,
+                state=leg.state,
+                began_ms=leg.began_ms,
+                changed_ms=leg.changed_ms,
+                duration_ms=leg.changed_ms - leg.began_ms,
+                code=leg.code,
+                attempt=leg.attempt,
+                generations=leg.generations,
+                error=leg.error,
+            )
+            for leg in steps.legs
+        ),
+        edges=tuple(
+            TimelineEdge(source=e.source, target=e.target, dimension=e.dimension)
+            for e in steps.edges
+        ),
     )

@@ -20,18 +20,20 @@ class Delivery:
         payload: Its field `p`, None when the entry has lost it (deleted under us) or never had it.
         extra: Its field `d`, which few entries have, or None.
         to: Its field `to`: of an entry of an outbox, the partition that it is for.
+        at: Its field `at`: which item of a run's history rides in `extra`, -1 for none.
+        lost: Whether it lay with a worker that is gone.
         fields: All of them, name and value in turn, where a reader of its own asked for them.
         count: Deliveries so far, this one included; 1 for one read the first time. A poison guard,
             not an attempt counter.
     """
 
-    __slots__ = ("count", "extra", "fields", "id", "payload", "stream", "to")
+    __slots__ = ("at", "count", "extra", "fields", "id", "lost", "payload", "stream", "to")
 
     def __init__(
         self, stream: str, id: bytes, payload: bytes | None, extra: bytes | None = None
     ) -> None:
         self.stream, self.id, self.payload, self.extra = stream, id, payload, extra
-        self.count, self.to = 1, -1
+        self.count, self.to, self.at, self.lost = 1, -1, -1, False
         self.fields: list[bytes] = []
 
     @property
@@ -59,6 +61,10 @@ def parse(stream: str, entries: list[Any]) -> list[Delivery]:
                 delivery.extra = fields[i + 1]
             elif name == b"to" and fields[i + 1].isdigit():
                 delivery.to = int(fields[i + 1])
+            elif name == b"at":
+                delivery.at = int(fields[i + 1])
+            elif name == b"lost":
+                delivery.lost = True
         deliveries.append(delivery)
     return deliveries
 

@@ -50,6 +50,8 @@ class Verdict(IntEnum):
     VERSION = 4
     OVERLOADED = 5
     LOST = 6
+    UNSEEN = 7
+    GONE = 8
 
 
 _VERDICTS = {int(v): v for v in Verdict}
@@ -217,6 +219,10 @@ class Store:
         replies = await self._run([self._command(item) for item in batch])
         return [_VERDICTS[r] for r in replies]
 
+    def built(self, command: Command, guard: list[Any]) -> tuple[Any, ...]:
+        """A whole `apply` command."""
+        return command.arguments(self._apply, guard, self.clock.skew_ms)
+
     def _command(self, item: Apply | New) -> tuple[Any, ...]:
         partition = self.keys.of(item.jid)
         entries = item.entries
@@ -313,7 +319,7 @@ class Store:
         replies = await self.transport.execute_many(commands)
         for reply in replies:
             if isinstance(reply, ReplyError):
-                raise _translated(reply)
+                raise translated(reply)
         return replies
 
     async def _run(self, commands: list[tuple[Any, ...]]) -> list[Any]:
@@ -322,6 +328,14 @@ class Store:
         A refused script wrote nothing, and the order among the refused is kept, so resending is
         safe.
         """
+        replies = await self.replies(commands)
+        for reply in replies:
+            if isinstance(reply, ReplyError):
+                raise translated(reply)
+        return replies
+
+    async def replies(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        """The same, each with its own reply or `ReplyError`."""
         replies = await self.transport.execute_many(commands)
         for _ in range(RELOADS_MAX):
             refused = [
@@ -335,9 +349,6 @@ class Store:
             again = await self.transport.execute_many([commands[i] for i in refused])
             for i, reply in zip(refused, again, strict=True):
                 replies[i] = reply
-        for reply in replies:
-            if isinstance(reply, ReplyError):
-                raise _translated(reply)
         return replies
 
 
@@ -373,7 +384,7 @@ _ADVICE = {
 }
 
 
-def _translated(error: ReplyError) -> HotMeshError:
+def translated(error: ReplyError) -> HotMeshError:
     """What the server refused, in words that say what to do. Nothing was written.
 
     The kind may stand inside the message: a script without the first line of version 7 reports it

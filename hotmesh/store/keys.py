@@ -35,6 +35,36 @@ class Partition:
     def worker(self, topic: str) -> str:
         return f"{self.prefix}s:{topic}"
 
+    def history(self, run_id: str) -> str:
+        """What happened to one run, item by item."""
+        return f"{self.prefix}l:{run_id}"
+
+    def archive(self, jid: str, run_id: str) -> str:
+        """The record of a run whose workflow id another run has taken over."""
+        return f"{self.prefix}j:{escape(jid)}:{run_id}"
+
+    def tasks(self, queue: str, keeper: str = "") -> str:
+        """Runs of a task queue that have something to look at: for anybody, or for the worker
+        that keeps them in memory.
+        """
+        return f"{self.prefix}s:{queue}:w:{keeper}" if keeper else f"{self.prefix}s:{queue}:w"
+
+    def calls(self, queue: str, keeper: str = "") -> str:
+        """Activities of a task queue, for anybody or already begun by one worker."""
+        return f"{self.prefix}s:{queue}:a:{keeper}" if keeper else f"{self.prefix}s:{queue}:a"
+
+    def keepers(self, queue: str) -> str:
+        """Workers of a task queue that have streams of their own, by when they came."""
+        return f"{self.prefix}k:{queue}"
+
+    def life(self, keeper: str) -> str:
+        """That a worker lives: it expires when the worker says no more."""
+        return f"{self.prefix}a:{keeper}"
+
+    def runs(self, kind: str) -> str:
+        """Runs by start time: `open`, `closed`, or an attribute with its value."""
+        return f"{self.prefix}r:{_short(kind)}"
+
     def waiters(self, topic: str, key: str) -> str:
         """Hooks that wait for a signal, the longest first."""
         return f"{self.prefix}h:{topic}:{_short(key)}"

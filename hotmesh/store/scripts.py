@@ -18,7 +18,7 @@ from importlib.resources.abc import Traversable
 _ROOT: Traversable = files("hotmesh.store") / "lua"
 _INCLUDES = re.compile(r"INCLUDES: ([^\n]*)")
 _SECTIONS = {"guards": ("guard", "settle"), "ops": ("check", "run")}
-_FIRST = ("entry", "owner", "set", "append", "publish", "expire")
+_FIRST = ("entry", "owner", "set", "append", "publish", "expire", "turn", "input", "history")
 """Branches that nearly every call takes, in the order in which they are looked at."""
 
 
@@ -51,6 +51,8 @@ SCRIPTS = (
     "deploy",
     "seal",
     "activate",
+    "rehome",
+    "ask",
 )
 
 

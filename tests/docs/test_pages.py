@@ -35,7 +35,7 @@ NOT_TRIED = {"shell", "text", "toml"}
 # Until the library logs through stdlib loggers that are quiet by default, structlog prints these.
 LOG_LINE = re.compile(r"^(\x1b\[\d+m)*\d{4}-\d\d-\d\d \d\d:\d\d:\d\d .*\n", re.M)
 
-BY_OTHERS = {"quickstart", "seed"}
+BY_OTHERS = {"quickstart", "seed", "durable"}
 """Examples with tests of their own."""
 
 PAGES = sorted(

@@ -169,7 +169,9 @@ def structs() -> dict[str, type[Struct]]:
     found = {
         name: kind
         for name, kind in vars(messages).items()
-        if inspect.isclass(kind) and issubclass(kind, Struct) and kind is not Struct
+        if inspect.isclass(kind)
+        and issubclass(kind, Struct)
+        and kind.__module__ == messages.__name__
     }
     return {**found, "Meta": state.Meta, "Leg": state.Leg, "Plan": Plan}
 

@@ -2,8 +2,9 @@
 -- KEYS: job (hash), entry stream, then whatever the ops name by position; all of one hash tag; no key is built here
 -- ARGV: one MessagePack array {guard, ops, skew_ms}
 --       guard: {name, ...} of guards/<name>.lua    ops: array of {name, ...} of ops/<name>.lua
--- RETURNS: 1 APPLIED · 2 STALE · 3 DUPLICATE · 4 VERSION · 5 OVERLOADED · 6 LOST; all but 1 have written nothing
--- CALLER: store/jobs.py apply        INCLUDES: now, holds, acknowledge, deliver, guards/*, ops/*
+-- RETURNS: 1 APPLIED · 2 STALE · 3 DUPLICATE · 4 VERSION · 5 OVERLOADED · 6 LOST · 7 UNSEEN · 8 GONE; all but 1 have written nothing;
+--          of some guards an array, as they say
+-- CALLER: store/jobs.py apply        INCLUDES: said, now, holds, acknowledge, deliver, rouse, guards/*, ops/*
 -- The loader makes one function of each kind of section (guard, settle, check, run) with a branch per file: a table of closures
 -- would be built anew at every call.
 local command = cmsgpack.unpack(ARGV[1])
@@ -18,4 +19,4 @@ settle(command[1])
 for i = 1, #ops do
   run(ops[i], skew_ms)
 end
-return 1
+return said or 1
