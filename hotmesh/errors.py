@@ -376,6 +376,33 @@ class JobEnded(HotMeshError):
         super().__init__(f"job {job_id!r} has ended already: completed, failed or interrupted")
 
 
+# -- topics and plain streams
+
+
+class Reject(HotMeshError):
+    """Raised by a handler: this entry can't be handled, now or later. It goes to the dead letters
+    without another attempt.
+    """
+
+    code = 422
+
+
+class DeliveryLost(HotMeshError):
+    """The entry is another consumer's by now: this one was silent for longer than its lease."""
+
+    code = 409
+
+    def __init__(self, *, topic: str, id: str) -> None:
+        self.topic, self.id = topic, id
+        super().__init__(
+            f"entry {id} of {topic!r} is another consumer's by now; what this handler does is done "
+            "there again. Do not block the event loop, or raise lease="
+        )
+
+
+# -- state
+
+
 class StateLost(HotMeshError):
     """The server lost or changed state under us (a flush, a deleted group, a key of another
     type).

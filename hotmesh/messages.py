@@ -82,6 +82,27 @@ class Work(Struct, array_like=True, frozen=True, tag="work1"):
     timeout_ms: int = 0
 
 
+# -- topics and plain streams
+
+
+class Again(Struct, array_like=True, frozen=True, tag="entry1"):
+    """An entry of a topic or of a plain stream that one group has put aside: it waits for its
+    next attempt, or lies in the dead letters.
+
+    Attributes:
+        stream, id: Where it lay first.
+        attempt: The next one, from 1.
+        fields: As they lay there, names and values in turn.
+        error: What the attempt before failed with.
+    """
+
+    stream: str
+    id: str
+    attempt: int
+    fields: tuple[bytes, ...]
+    error: str = ""
+
+
 # -- the engine stream
 
 
@@ -389,7 +410,7 @@ EngineEntry = (
 
 _TAGS: frozenset[str] = frozenset(
     t.__struct_config__.tag
-    for t in (*typing.get_args(EngineEntry), Work, Call, RunTask, RunQuery, Signal)
+    for t in (*typing.get_args(EngineEntry), Work, Call, RunTask, RunQuery, Signal, Again)
 )
 
 _engine_decoder = msgspec.msgpack.Decoder(EngineEntry)
@@ -399,6 +420,7 @@ _encoder = msgspec.msgpack.Encoder()
 encode_entry = _encoder.encode
 decode_engine_entry = _engine_decoder.decode
 decode_work = _work_decoder.decode
+decode_again = msgspec.msgpack.Decoder(Again).decode
 decode_signal = msgspec.msgpack.Decoder(Signal).decode
 
 

@@ -21,4 +21,7 @@ NAMES = (
     "memory",
     "mapping",
     "transport",
+    "router_consume",
+    "streams",
+    "streams_fleet",
 )

@@ -48,6 +48,12 @@ COMMANDS = (
     Command("engine", "engine:engine", "Run", "An engine: it decides what jobs do next."),
     Command("worker", "worker:worker", "Run", "A worker process: it calls your functions."),
     Command("quorum", "quorum:quorum", "Run", "A quorum service: it watches and keeps house."),
+    Command(
+        "router",
+        "router:router",
+        "Run",
+        "A router: it takes entries of streams to where they belong.",
+    ),
     Command("check", "check:check", "Models", "Find what is wrong in a model. Needs no server."),
     Command("plan", "plan:plan", "Models", "Tell what deploying a model would change."),
     Command("deploy", "deploy:deploy", "Models", "Store a model under its version."),
@@ -68,14 +74,18 @@ COMMANDS = (
     Command("pause", "throttle:pause", "Operate", "Take nothing until resumed."),
     Command("resume", "throttle:resume", "Operate", "Lift a pause or a throttle."),
     Command("drain", "drain:drain", "Operate", "Empty a member before it is stopped."),
+    Command("topics", "topics:topics", "Streams", "Topics, their length and their groups."),
+    Command("tail", "entries:tail", "Streams", "Print entries of a topic as they come."),
+    Command("produce", "entries:produce", "Streams", "Send an entry to a topic."),
+    Command("lag", "topics:lag", "Streams", "How far groups are behind."),
+    Command("reset", "topics:reset", "Streams", "Have a group go on from somewhere else."),
+    Command("tables", "tables:tables", "Streams", "Tables, and what they hold."),
     Command("dlq", "dlq:app", "Operate", "Dead letters: list, show, retry, drop."),
 )
 """Every command, in the order of the help page."""
 
-_GROUPS = {
-    name: Group(name, sort_key=number)
-    for number, name in enumerate(("Run", "Models", "Jobs", "Operate", "Everywhere", "Processes"))
-}
+_GROUP_NAMES = ("Run", "Models", "Jobs", "Streams", "Operate", "Everywhere", "Processes")
+_GROUPS = {name: Group(name, sort_key=number) for number, name in enumerate(_GROUP_NAMES)}
 _Shared = Parameter(group=_GROUPS["Everywhere"])
 _OfProcess = Parameter(group=_GROUPS["Processes"])
 
@@ -219,7 +229,7 @@ def _call(
     context = Context(load(call.flags), output, reload=lambda: load(call.flags))
     context.configure_logs(stays=False)
     service = f"hotmesh-{getattr(command, '__name__', 'cli')}"
-    otel = loaded.settings.otel
+    otel = context.loaded.settings.otel
     provider.configure(service, endpoint=otel.endpoint, sample=otel.sample)
     try:
         code = command(*bound.args, **bound.kwargs, **dict.fromkeys(filled, context))

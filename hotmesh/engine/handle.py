@@ -285,6 +285,7 @@ class Engine:
         caller: str = "",
         trace: str = "",
         expire_ms: int = -1,
+        once: str = "",
     ) -> tuple[str, bool]:
         """Start a job.
 
@@ -292,6 +293,8 @@ class Engine:
             job_id: Its id, unless the model maps one; a new one when neither says.
             request: An idempotency key: a job that was started by the same request is the same job.
             caller: The client that is told of the end.
+            once: A name under which this start is remembered for a week, also after the job's
+                record has expired; see `store.New`.
 
         Returns:
             The job's id, and whether it may have ended already (its record is worth a look).
@@ -326,6 +329,7 @@ class Engine:
                     request=mine,
                     version=program.version,
                     backlog_max=self._backlog_max,
+                    once=once,
                 )
             )
             if verdict is Verdict.VERSION:  # another version was activated since: start on that one

@@ -158,7 +158,14 @@ async def _redrive(store: Store, id: str, again: str) -> bool:
     letter = _letter(*found)
     dead = store.keys.partitions[found[0]].dead
     entry = letter.id.partition(":")[2]
-    return bool(await store.run("redrive", [dead, letter.stream], entry, again))
+    return await redrive(store, dead, letter.stream, entry, again=again == "1")
+
+
+async def redrive(store: Store, dead: str, stream: str, id: str, *, again: bool) -> bool:
+    """Take a dead letter out of `dead`, and append its entry to `stream` again; False when there
+    is none of that id.
+    """
+    return bool(await store.run("redrive", [dead, stream], id, "1" if again else "0"))
 
 
 async def _row(store: Store, id: str) -> tuple[int, Any] | None:

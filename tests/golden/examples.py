@@ -29,6 +29,7 @@ from hotmesh.compiler import (
 from hotmesh.core import state
 from hotmesh.messages import (
     Adopt,
+    Again,
     Begun,
     ChildStart,
     Continue,
@@ -193,6 +194,7 @@ EXAMPLES: dict[str, Struct] = {
     "Visit": Visit("j2", "2", ChildStart("j2", "sub", "2", DATA, "j1", "a1", ",0,0")),
     "Begun": Begun("j1", "a1", ",0,0", "2", "app", "j2"),
     "Redeliver": Redeliver(work),
+    "Again": Again("hm:{hm~0}:e:orders", "1760000000000-1", 3, (b"p", b"{}", b"k", b"\xff"), "why"),
     "Wake": Wake("j1", "a1", ",0,0", "2", "timeout", 4),
     "Continue": Continue(
         "j1", "2", (("a1", ",0,0"), ("a2", ",0,1,0")), "rid-1", TRACE, ("00f0", "00f1")
