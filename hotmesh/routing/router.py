@@ -34,7 +34,7 @@ from hotmesh.routing.subscription import DELIVERIES_MAX, Options, Subscription, 
 from hotmesh.routing.workflows import Workflows
 from hotmesh.store import Store
 from hotmesh.streams.keys import Space
-from hotmesh.telemetry.metrics import Metrics, instruments
+from hotmesh.telemetry.metrics import instruments
 
 log = get_logger("hotmesh.routing")
 

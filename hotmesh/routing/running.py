@@ -14,6 +14,7 @@ from hotmesh.errors import SettingsInvalid
 from hotmesh.lifecycle import Host
 from hotmesh.log import get_logger
 from hotmesh.mesh import HotMesh, Settings, Worker
+from hotmesh.quorum import Served, join
 from hotmesh.routing.consumer import Consumer, Middleware, Watch
 from hotmesh.routing.desk import Desk
 from hotmesh.routing.emit import Emit, emitter
@@ -76,6 +77,7 @@ class Running:
             running = cls(client, wiring)
             for source, position in moves.items():
                 await running.seek(source, position, None)
+            await running._enlist()
             try:
                 await running.host.start()
                 await running._emit()
@@ -102,6 +104,28 @@ class Running:
             raise
         finally:
             await self.client.close()
+
+    async def _enlist(self) -> None:
+        """Join the fleet of the app, if there is one: shown in roll calls, throttled, drained."""
+        wiring = self._wiring
+        if wiring.app is None or not self._readings:
+            return
+        member = await join(
+            self.client.connection,
+            wiring.app,
+            namespace=wiring.namespace,
+            roles=(f"router:{wiring.group}",),
+            serves=self._served,
+        )
+        # Before the readings: a throttle holds from the first entry on. Left after them.
+        self.host = Host([[member], self._readings])
+
+    def _served(self) -> list[Served]:
+        return [
+            Served(r.name, r.consumer.topic, r.consumer.loop, r.drain, is_named=True)
+            for r in self._readings
+            if r.consumer is not None
+        ]
 
     async def _emit(self) -> None:
         """Be the worker of activities that append to topics."""

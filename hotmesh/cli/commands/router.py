@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
+import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +14,11 @@ from cyclopts import Parameter
 from hotmesh.cli.context import Cli, Context
 from hotmesh.cli.output import UsageError, finding_facts, one_line
 from hotmesh.cli.routers import Serving, load_routers
-from hotmesh.cli.serving import leave
+from hotmesh.cli.serving import leave, opening
+from hotmesh.connect import Connection
+from hotmesh.durations import parse
 from hotmesh.errors import HotMeshError
-from hotmesh.lifecycle import EXIT_DONE, EXIT_FAILED, Host, serve
+from hotmesh.lifecycle import DRAIN_MARGIN_S, EXIT_DONE, EXIT_FAILED, Host, Signals, serve
 from hotmesh.routing import Router
 from hotmesh.routing.file import RoutesInvalid, router_of
 from hotmesh.routing.position import check_position
@@ -56,21 +59,43 @@ async def router(
             f"--seek {min(unread)}=…: nothing reads it here; read are {', '.join(sorted(sources))}"
         )
     cli.configure_logs(stays=True)
-    async with cli.connection() as connection:
-        serving = [Serving(lambda r=one: r, connection, positions) for one in found]  # type: ignore[misc]  # a default binds it
-        if file is not None:
-            reloading = Serving(lambda: _of_file(cli, file), connection, positions)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloading.reload)
-            serving.append(reloading)
-        host = Host([serving])
-        await host.start()
-        code = await _stay(cli, host, serving, connection.url_masked)
-    leave(code)
+    is_service = file is not None and not sys.stdin.isatty()
+    with Signals("reload" if is_service else "drain") as signals:
+        async with AsyncExitStack() as stack:
+
+            async def start(connection: Connection) -> tuple[Host, list[Serving]]:
+                serving = [Serving(lambda r=one: r, connection, positions) for one in found]  # type: ignore[misc]  # a default binds it
+                if file is not None:
+                    serving.append(Serving(lambda: _of_file(cli, file), connection, positions))
+                host = Host([serving])
+                await host.start()
+                return host, serving
+
+            opened = await opening(cli, stack, signals, start)
+            if opened is None:
+                return EXIT_DONE  # told to stop before there was anything to do
+            connection, (host, serving) = opened
+            reloading = serving[-1] if file is not None else None
+            code = await _stay(cli, host, serving, connection.url_masked, signals, reloading)
+        leave(code)
     return code
 
 
-async def _stay(cli: Context, host: Host, serving: list[Serving], server: str) -> int:
-    running = asyncio.create_task(serve(host))
+async def _stay(
+    cli: Context,
+    host: Host,
+    serving: list[Serving],
+    server: str,
+    signals: Signals,
+    reloading: Serving | None,
+) -> int:
+    async def reload() -> None:
+        cli.reload()
+        if reloading is not None:
+            reloading.reload()
+
+    drain_s = parse(cli.settings.router.grace) / 1000 + DRAIN_MARGIN_S
+    running = asyncio.create_task(serve(host, signals=signals, drain_s=drain_s, reload=reload))
     # One turn of the loop, and `serve` listens to signals: who reads "ready" may send one at once.
     await asyncio.sleep(0)
     sources = sorted({name for s in serving for name in s.router.sources})
