@@ -118,7 +118,7 @@ async def _faststream(port: int, number: int, count: int) -> None:
     async with redis_asyncio.Redis(port=port) as client:
         await client.xgroup_create(PEER_STREAM, group, "0")
 
-    @broker.subscriber(
+    @broker.subscriber(  # type: ignore[untyped-decorator,unused-ignore]
         stream=StreamSub(PEER_STREAM, group=group, consumer="c", max_records=BATCH, last_id=">")
     )
     async def handle(order: dict[str, Any]) -> None:
