@@ -218,9 +218,11 @@ class Side:
         folder: Path,
         server: Server,
         roles: Sequence[str] = ROLES,
+        counts: Mapping[str, int] = {},
     ) -> None:
         self.name, self.server, self.roles = name, server, roles
         self.children: dict[str, Child] = {}
+        self._counts = counts  # of processes, by role; one where nothing is said
         self._module, self._folder = module, folder
         self._env: Mapping[str, str] = {}
 
@@ -229,10 +231,13 @@ class Side:
         self._env = env
         for role in self.roles:
             await self._start(role)
+            for number in range(1, self._counts.get(role, 1)):
+                await self._start(role, f"{role}-{number + 1}")
 
-    async def _start(self, role: str) -> None:
-        self.children[role] = await Child.start(
-            self._folder, f"{self.name}-{role}", self._module, role, str(self.server.port),
+    async def _start(self, role: str, name: str = "") -> None:
+        name = name or role
+        self.children[name] = await Child.start(
+            self._folder, f"{self.name}-{name}", self._module, role, str(self.server.port),
             env=self._env,
         )  # fmt: skip
 
@@ -258,7 +263,10 @@ class Side:
         told = {k: v for k, v in msgspec.structs.asdict(load).items() if k != "action"}
         before = {name: cpu_us(pid) for name, pid in pids.items()}
         got = await self.client.do(load.action, **told)
-        used = {name: cpu_us(pid) - before[name] for name, pid in pids.items()}
+        used: dict[str, float] = {}
+        for name, pid in pids.items():
+            role = name.partition("-")[0]
+            used[role] = used.get(role, 0) + cpu_us(pid) - before[name]
         jobs = int(got.pop("jobs"))
         return Sample(
             side=self.name, jobs=jobs, cpu_us={n: us / jobs for n, us in used.items()}, **got
@@ -292,7 +300,9 @@ class Bench:
         model: dict[str, Any] | None = None,
         env: Mapping[str, str] = {},
         module: str = "",
+        bare: str = "benchmarks.bare",
         roles: Sequence[str] = ROLES,
+        counts: Mapping[str, int] = {},
     ) -> Side:
         """Start a side: a bare one when its name begins so, otherwise one of ours with a model.
 
@@ -301,8 +311,8 @@ class Bench:
             roles: Its processes, in the order of their start.
         """
         server = await self.server()
-        usual = "benchmarks.bare" if name.startswith("bare") else "benchmarks.ours"
-        side = Side(name, module or usual, self.folder, server, roles)
+        usual = bare if name.startswith("bare") else "benchmarks.ours"
+        side = Side(name, module or usual, self.folder, server, roles, counts)
         self._ours.append(side)
         await side.start(env)
         if model is not None:

@@ -16,9 +16,13 @@ from benchmarks import child
 from benchmarks.bare import greet
 from hotmesh import HotMesh, JobOutput, StreamData, Worker
 from hotmesh.lifecycle import settle_memory
+from hotmesh.telemetry import provider
 
 APP = "bench"
 TIMEOUT_S = 120
+PARTITIONS, OTLP, SAMPLE = "BENCHMARKS_PARTITIONS", "BENCHMARKS_OTLP", "BENCHMARKS_SAMPLE"
+"""How many partitions; where telemetry goes, if anywhere; which share of the runs is traced."""
+
 MARKS = "BENCHMARKS_MARKS"
 """A file that gets a line for each begin and end of the slow activity."""
 
@@ -43,11 +47,16 @@ def slow_worker() -> Worker:
     return Worker("bench.slow", slow)
 
 
+def _partitions() -> int | None:
+    named = os.environ.get(PARTITIONS)
+    return int(named) if named else None
+
+
 @asynccontextmanager
 async def worker(url: str) -> AsyncIterator[Actions]:
     """Runs the functions."""
     workers = [slow_worker() if MARKS in os.environ else Worker("bench.greet", greet_worker)]
-    async with HotMesh.session(APP, url, engine=False, workers=workers):
+    async with HotMesh.session(APP, url, engine=False, workers=workers, partitions=_partitions()):
         settle_memory()  # as `hotmesh worker` does
         yield {}
 
@@ -55,7 +64,7 @@ async def worker(url: str) -> AsyncIterator[Actions]:
 @asynccontextmanager
 async def engine(url: str) -> AsyncIterator[Actions]:
     """Decides transitions."""
-    async with HotMesh.session(APP, url):
+    async with HotMesh.session(APP, url, partitions=_partitions()):
         settle_memory()  # as `hotmesh engine` does
         yield {}
 
@@ -164,7 +173,7 @@ class Client:
 @asynccontextmanager
 async def client(url: str) -> AsyncIterator[Actions]:
     """Starts jobs; has no engine of its own."""
-    async with HotMesh.session(APP, url, engine=False) as mesh:
+    async with HotMesh.session(APP, url, engine=False, partitions=_partitions()) as mesh:
         it = Client(mesh)
         yield {
             "deploy": it.deploy,
@@ -180,5 +189,7 @@ async def client(url: str) -> AsyncIterator[Actions]:
 
 if __name__ == "__main__":
     role, port = sys.argv[1], int(sys.argv[2])
+    if endpoint := os.environ.get(OTLP):
+        provider.configure(f"bench-{role}", endpoint=endpoint, sample=float(os.environ[SAMPLE]))
     roles = {"worker": worker, "engine": engine, "client": client}
     child.main(roles[role](f"redis://127.0.0.1:{port}"), f"ours-{role}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hotmesh.errors import (
         ActivationFailed,
+        DeliveryLost,
         DuplicateJob,
         HotMeshError,
         JobEnded,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         ModelInvalid,
         Overloaded,
         PayloadInvalid,
+        Reject,
         ServerUnavailable,
         TopicNotFound,
     )
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
         Worker,
     )
     from hotmesh.messages import StreamData, StreamMetadata, StreamResult
+    from hotmesh.routing import Delivery, Match, Router
+    from hotmesh.streams.app import App
+    from hotmesh.streams.record import Record
 
 # What is public, by the module that has it. Loaded when first asked for: `import hotmesh` alone
 # costs next to nothing, so a command
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "hotmesh.errors": (
         "ActivationFailed",
+        "DeliveryLost",
         "DuplicateJob",
         "HotMeshError",
         "JobEnded",
@@ -50,6 +56,7 @@ _PUBLIC = {
         "ModelInvalid",
         "Overloaded",
         "PayloadInvalid",
+        "Reject",
         "ServerUnavailable",
         "TopicNotFound",
     ),
@@ -63,12 +70,18 @@ _PUBLIC = {
         "Settings",
         "Worker",
     ),
+    "hotmesh.routing": ("Delivery", "Match", "Router"),
     "hotmesh.messages": ("StreamData", "StreamMetadata", "StreamResult"),
+    "hotmesh.streams.app": ("App",),
+    "hotmesh.streams.record": ("Record",),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = [
     "ActivationFailed",
+    "App",
+    "Delivery",
+    "DeliveryLost",
     "DeployResult",
     "DuplicateJob",
     "HotMesh",
@@ -80,10 +93,14 @@ __all__ = [
     "JobNotFound",
     "JobOutput",
     "JobTimeout",
+    "Match",
     "ModelInvalid",
     "Overloaded",
     "PayloadInvalid",
+    "Record",
+    "Reject",
     "RetryPolicy",
+    "Router",
     "ServerUnavailable",
     "Settings",
     "StreamData",

@@ -230,6 +230,41 @@ class ActivationFailed(HotMeshError):
         super().__init__(f"version {version!r} of app {app_id!r} was not activated: {why}")
 
 
+class MemberNotFound(HotMeshError):
+    """No member of the fleet has that guid, or a guid that begins so, or lives on such a host."""
+
+    code = 404
+
+    def __init__(self, who: str) -> None:
+        self.who = who
+        super().__init__(f"there is no member {who!r}; roll_call (hotmesh rollcall) shows who is")
+
+
+class MemberAmbiguous(HotMeshError):
+    """More than one member is meant; `guids` are theirs."""
+
+    code = 409
+
+    def __init__(self, who: str, guids: Sequence[str]) -> None:
+        self.who, self.guids = who, tuple(guids)
+        super().__init__(f"{who!r} may be {' or '.join(self.guids)}; give the guid of one")
+
+
+class DrainTimeout(HotMeshError):
+    """A member has not drained in time, or can't. If it has begun, it goes on.
+
+    Attributes:
+        in_flight: Entries that it held when it was last heard of.
+    """
+
+    code = 504
+
+    def __init__(self, *, guid: str, in_flight: int, reason: str = "") -> None:
+        self.guid, self.in_flight, self.reason = guid, in_flight, reason
+        what = reason or f"{in_flight} entries are still in its hands; it goes on, look again later"
+        super().__init__(f"member {guid} has not drained: {what}")
+
+
 class FormatUnknown(HotMeshError):
     """Stored or sent data has a format number that this process can't read; a newer process can."""
 
@@ -339,6 +374,33 @@ class JobEnded(HotMeshError):
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
         super().__init__(f"job {job_id!r} has ended already: completed, failed or interrupted")
+
+
+# -- topics and plain streams
+
+
+class Reject(HotMeshError):
+    """Raised by a handler: this entry can't be handled, now or later. It goes to the dead letters
+    without another attempt.
+    """
+
+    code = 422
+
+
+class DeliveryLost(HotMeshError):
+    """The entry is another consumer's by now: this one was silent for longer than its lease."""
+
+    code = 409
+
+    def __init__(self, *, topic: str, id: str) -> None:
+        self.topic, self.id = topic, id
+        super().__init__(
+            f"entry {id} of {topic!r} is another consumer's by now; what this handler does is done "
+            "there again. Do not block the event loop, or raise lease="
+        )
+
+
+# -- state
 
 
 class StateLost(HotMeshError):

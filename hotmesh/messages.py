@@ -83,6 +83,27 @@ class Work(Struct, array_like=True, frozen=True, tag="work1"):
     timeout_ms: int = 0
 
 
+# -- topics and plain streams
+
+
+class Again(Struct, array_like=True, frozen=True, tag="entry1"):
+    """An entry of a topic or of a plain stream that one group has put aside: it waits for its
+    next attempt, or lies in the dead letters.
+
+    Attributes:
+        stream, id: Where it lay first.
+        attempt: The next one, from 1.
+        fields: As they lay there, names and values in turn.
+        error: What the attempt before failed with.
+    """
+
+    stream: str
+    id: str
+    attempt: int
+    fields: tuple[bytes, ...]
+    error: str = ""
+
+
 # -- the engine stream
 
 
@@ -208,13 +229,18 @@ class Wake(Struct, array_like=True, frozen=True, tag="wake1"):
 class Continue(Struct, array_like=True, frozen=True, tag="go1"):
     """A chain of steps reached its bound: enter these activities now.
 
-    `steps` are (activity, dimension).
+    Attributes:
+        steps: (activity, dimension).
+        trace: Traceparent of the chain in a traced run, or "".
+        parents: In a traced run, the span that opened each step.
     """
 
     jid: str
     version: str
     steps: tuple[tuple[str, str], ...]
     rid: str
+    trace: str = ""
+    parents: tuple[str, ...] = ()
 
 
 class Signal(Struct, array_like=True, frozen=True, tag="sig1"):
@@ -384,8 +410,9 @@ EngineEntry = (
     | ScheduleTick
 )
 
-_TAGS = frozenset(
-    t.__struct_config__.tag for t in (*typing.get_args(EngineEntry), Work, Call, RunTask, RunQuery)
+_TAGS: frozenset[str] = frozenset(
+    t.__struct_config__.tag
+    for t in (*typing.get_args(EngineEntry), Work, Call, RunTask, RunQuery, Signal, Again)
 )
 
 _engine_decoder = msgspec.msgpack.Decoder(EngineEntry)
@@ -395,19 +422,49 @@ _encoder = msgspec.msgpack.Encoder()
 encode_entry = _encoder.encode
 decode_engine_entry = _engine_decoder.decode
 decode_work = _work_decoder.decode
+decode_again = msgspec.msgpack.Decoder(Again).decode
 decode_signal = msgspec.msgpack.Decoder(Signal).decode
 
 
-def is_of_another_release(payload: bytes) -> bool:
-    """Whether bytes that can't be decoded are a tagged array, so an entry of another release,
-    and no garbage.
+_STEMS = frozenset(tag.rstrip("0123456789") for tag in _TAGS)
+_DEPTH_MAX = 3  # a retry in a timer carries a call, that carries its rules
+
+
+def is_of_another_release(*parts: bytes | None) -> bool:
+    """Whether what can't be decoded is an entry of another release, and no garbage: an array with
+    a tag that is not known here, or a part of one.
+
+    Args:
+        parts: What the entry holds, beside `None`.
     """
+    return any(_is_foreign(part) for part in parts if part is not None)
+
+
+def _is_foreign(part: bytes) -> bool:
     try:
-        value = msgspec.msgpack.decode(payload)
+        value = msgspec.msgpack.decode(part)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return False
+    tag = _tag_of(value)
+    return tag is not None and (tag not in _TAGS or _holds_foreign(value, _DEPTH_MAX))
+
+
+def _holds_foreign(value: list[Any], depth: int) -> bool:
+    """Whether something inside has another format of a known kind; user data may look like tags of
+    unknown kinds.
+    """
+    for inner in value:
+        tag = _tag_of(inner)
+        if tag is not None and tag not in _TAGS and tag.rstrip("0123456789") in _STEMS:
+            return True
+        if tag is not None and depth and _holds_foreign(inner, depth - 1):
+            return True
+    return False
+
+
+def _tag_of(value: Any) -> str | None:
     tag = value[0] if isinstance(value, list) and value else None
-    return isinstance(tag, str) and tag[-1:].isdigit() and tag not in _TAGS
+    return tag if isinstance(tag, str) and tag[-1:].isdigit() else None
 
 
 # -- what user code sees

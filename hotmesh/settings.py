@@ -23,6 +23,9 @@ from hotmesh.durations import parse
 from hotmesh.errors import DurationInvalid, SettingsInvalid
 
 FILE, PROJECT_FILE, PROJECT_TABLE = "hotmesh.toml", "pyproject.toml", "hotmesh"
+OF_ROUTER = ("routes", "emits")
+"""Tables of the file that are no settings: `hotmesh.routing` reads and checks them."""
+
 PREFIX = "HOTMESH_"
 DEFAULT = "default"
 """The origin of a value that nobody has set."""
@@ -40,10 +43,16 @@ class Connection(Struct, frozen=True, kw_only=True):
     Attributes:
         redis: A URL; None for the embedded server.
         home: The directory of the embedded server; None for `.hotmesh` in the working directory.
+        wait: How long a process that stays waits for its server when it starts. One that ends
+            does not wait.
     """
 
     redis: str | None = None
     home: str | None = None
+    wait: Time = "1m"
+
+    def __post_init__(self) -> None:
+        _at_least_ms("wait", self.wait, 0)
 
 
 class Mesh(Struct, frozen=True, kw_only=True):
@@ -79,23 +88,26 @@ class Engine(Struct, frozen=True, kw_only=True):
         backlog_max: Entries in a worker stream above which new jobs that would add to it are
             refused; 0 for no bound.
         deliveries_max: Deliveries of an entry before it goes to the dead letters.
-        versions_kept: Versions that were active before and whose plans are kept to go back to.
         allow_eviction: Accept a server that may evict keys. Jobs can vanish then.
+        versions_kept: Versions that were active before and whose plans are kept to go back to.
+        trace_split: A leg that is woken after more than this begins a trace of its own; 0 never.
     """
 
     batch: int = 200
     steps_max: int = 1_000
     backlog_max: int = 100_000
     deliveries_max: int = 10
-    versions_kept: int = 1
     allow_eviction: bool = False
+    versions_kept: int = 1
+    trace_split: Time = "1h"
 
     def __post_init__(self) -> None:
+        _between("engine.versions_kept", self.versions_kept, 0, 1_000)
+        _at_least_ms("engine.trace_split", self.trace_split, 0)
         _between("engine.batch", self.batch, 1, 10_000)
         _between("engine.steps_max", self.steps_max, 1, 100_000)
         _between("engine.backlog_max", self.backlog_max, 0, 2**53)
         _between("engine.deliveries_max", self.deliveries_max, 1, 1_000)
-        _between("engine.versions_kept", self.versions_kept, 0, 1_000)
 
 
 class Worker(Struct, frozen=True, kw_only=True):
@@ -114,6 +126,24 @@ class Worker(Struct, frozen=True, kw_only=True):
         _at_least_ms("worker.grace", self.grace, 0)
 
 
+class Router(Struct, frozen=True, kw_only=True):
+    """Bounds of a router process; its routes are the tables `[routes.<name>]`.
+
+    Attributes:
+        group: The consumer group; processes of one share the entries.
+        concurrency: Entries at once of a route that says nothing itself.
+        grace: How long entries in hand may take when the process is told to stop.
+    """
+
+    group: str = "router"
+    concurrency: int = 100
+    grace: Time = "30s"
+
+    def __post_init__(self) -> None:
+        _between("router.concurrency", self.concurrency, 1, 10_000)
+        _at_least_ms("router.grace", self.grace, 0)
+
+
 class Log(Struct, frozen=True, kw_only=True):
     """Logs; they go to stderr.
 
@@ -126,6 +156,48 @@ class Log(Struct, frozen=True, kw_only=True):
     format: LogFormat = "auto"
 
 
+class Otel(Struct, frozen=True, kw_only=True):
+    """Traces and metrics by OpenTelemetry; its own variables (`OTEL_…`) do the same and more.
+
+    Attributes:
+        endpoint: Base URL of a collector that takes OTLP over HTTP, such as
+            `http://localhost:4318`; None leaves it to the variables.
+        sample: Which share of the runs that this process starts is traced, 0 to 1.
+    """
+
+    endpoint: str | None = None
+    sample: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sample <= 1:
+            raise SettingsInvalid(
+                f"otel.sample lies between 0 and 1, not {self.sample}; "
+                f"{_called(NAMES['otel.sample'])}"
+            )
+        if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):
+            raise SettingsInvalid(
+                "otel.endpoint is a URL of http or https, such as http://localhost:4318; "
+                f"{_called(NAMES['otel.endpoint'])}"
+            )
+
+
+class Admin(Struct, frozen=True, kw_only=True):
+    """Health, metrics and operations over HTTP.
+
+    Attributes:
+        bind: `[HOST:]PORT`, on loopback without a host; None for no admin (`hotmesh dev` takes
+            8642 then), `off` for none there either.
+        token: What callers must show; needed for any host but loopback.
+    """
+
+    bind: str | None = None
+    token: str | None = None
+
+
+RELOADED = frozenset({"log.level", "log.format"})
+"""What SIGHUP changes; everything else takes a restart."""
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """All of them, by component."""
 
@@ -133,7 +205,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     mesh: Mesh = msgspec.field(default_factory=Mesh)
     engine: Engine = msgspec.field(default_factory=Engine)
     worker: Worker = msgspec.field(default_factory=Worker)
+    router: Router = msgspec.field(default_factory=Router)
     log: Log = msgspec.field(default_factory=Log)
+    admin: Admin = msgspec.field(default_factory=Admin)
+    otel: Otel = msgspec.field(default_factory=Otel)
 
 
 class Name(Struct, frozen=True):
@@ -165,6 +240,7 @@ _AT_THE_TOP = ("connection", "mesh")  # whose keys stand in the file without a t
 _FLAGS = {
     "redis": "--redis",
     "home": "--home",
+    "wait": "--wait",
     "app": "--app",
     "namespace": "--namespace",
     "lease": "--lease",
@@ -173,9 +249,16 @@ _FLAGS = {
     "worker.grace": "--grace",
     "log.level": "--log-level",
     "log.format": "--log-format",
+    "admin.bind": "--admin",
+    "otel.endpoint": "--otlp",
+    "otel.sample": "--trace-sample",
 }
-_VARIABLES = {"redis": "HOTMESH_REDIS_URL"}  # the others follow from their keys
-_SECRETS = frozenset({"redis"})
+_VARIABLES = {
+    "redis": "HOTMESH_REDIS_URL",
+    "engine.trace_split": "HOTMESH_TRACE_SPLIT",
+}
+"""The others follow from their keys."""
+_SECRETS = frozenset({"redis", "admin.token", "otel.endpoint"})
 
 
 def _names() -> Iterator[Name]:
@@ -216,13 +299,24 @@ class Loaded(Struct, frozen=True):
         """Who set it, for messages: a flag, a variable, a file; or `default`."""
         return self.origins.get(key, DEFAULT)
 
-    def shown(self) -> Iterator[Shown]:
-        """Every setting, as `--show-config` prints it."""
+    def changed(self, other: Loaded) -> list[str]:
+        """The keys whose values differ."""
+        mine = {s.key: s.value for s in self.values()}
+        return [s.key for s in other.values() if s.value != mine[s.key]]
+
+    def values(self) -> Iterator[Shown]:
+        """Every setting as it is, secrets too."""
         for key, name in NAMES.items():
             value = getattr(getattr(self.settings, name.component), name.field)
-            if name.is_secret and value is not None:
-                value = mask_url(value)
             yield Shown(key, value, self.origin(key), name.flag.rstrip("="), name.variable)
+
+    def shown(self) -> Iterator[Shown]:
+        """Every setting, as `--show-config` prints it."""
+        for one in self.values():
+            if NAMES[one.key].is_secret and one.value is not None:
+                shown = mask_url(one.value) if one.key == "redis" else "***"
+                one = msgspec.structs.replace(one, value=shown)
+            yield one
 
 
 def load(
@@ -286,6 +380,8 @@ def _from_file(directory: Path) -> _Sourced:
         raise SettingsInvalid(f"[tool.{PROJECT_TABLE}] of {path} is not a table")
     tables = {key.partition(".")[0] for key in NAMES if "." in key}
     for first, value in table.items():
+        if first in OF_ROUTER:
+            continue
         if isinstance(value, dict) and first in tables:
             for second, inner in value.items():
                 yield _filed(f"{first}.{second}", inner, path)

@@ -14,6 +14,10 @@ NAMES = (
     "timers",
     "crash",
     "backlog",
+    "waiting",
+    "telemetry",
+    "fleet",
+    "partitions",
     "memory",
     "mapping",
     "transport",
@@ -23,4 +27,7 @@ NAMES = (
     "durable_signals",
     "durable_timers",
     "durable_suspended",
+    "router_consume",
+    "streams",
+    "streams_fleet",
 )

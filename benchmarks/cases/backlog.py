@@ -41,15 +41,16 @@ async def run(bench: Bench) -> list[Figure]:
     finished = Load(topic=TOPIC, in_flight=300, expire_s=DAY_S)
     waiting = Load(topic=SLEEP_TOPIC, in_flight=300, wait=False)
     return [
-        *await _kind(bench, "finished", levels, finished),
-        *await _kind(bench, "waiting", levels, waiting),
+        *await kind(bench, "finished", levels, finished),
+        *await kind(bench, "waiting", levels, waiting),
     ]
 
 
-async def _kind(bench: Bench, kind: str, levels: tuple[int, ...], fill: Load) -> list[Figure]:
+async def kind(bench: Bench, what: str, levels: tuple[int, ...], fill: Load) -> list[Figure]:
+    """Figures of one kind of jobs, in each number."""
     sides: list[Side] = []
     for level in levels:
-        bench.say(f"{level:,} {kind} jobs: filling")
+        bench.say(f"{level:,} {what} jobs: filling")
         ours = await bench.side(f"ours {level}", model=model())
         await ours.run(structs.replace(fill, jobs=level))
         bare = await bench.side(f"bare {level}")
@@ -60,7 +61,7 @@ async def _kind(bench: Bench, kind: str, levels: tuple[int, ...], fill: Load) ->
     rounds = await bench.compare(sides, load, rounds=4 if bench.quick else 7)
     for side in sides:
         await side.stop()
-    return _figures(rounds, kind, levels)
+    return _figures(rounds, what, levels)
 
 
 def _figures(rounds: Rounds, kind: str, levels: tuple[int, ...]) -> list[Figure]:

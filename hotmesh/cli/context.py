@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 from cyclopts import Parameter
 
 from hotmesh import connect
 from hotmesh.cli.output import Output
-from hotmesh.errors import ConnectionInvalid, ServerUnavailable, SettingsInvalid
+from hotmesh.errors import ConnectionInvalid, HotMeshError, ServerUnavailable, SettingsInvalid
 from hotmesh.ids import check_app_id
+from hotmesh.log import get_logger
 from hotmesh.mesh import HotMesh, Settings, Worker
-from hotmesh.settings import Loaded, called
+from hotmesh.settings import RELOADED, Loaded, called
 from hotmesh.store import Keys, Store, partitions_of
 from hotmesh.telemetry.logs import configure_logs
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from hotmesh.durable import Client
 
 PREFIX, DURABLE = "hm", "durable"
+log = get_logger("hotmesh.cli")
 
 
 class Context:
@@ -31,8 +34,35 @@ class Context:
         settings: As loaded; `loaded` knows where each value comes from.
     """
 
-    def __init__(self, loaded: Loaded, output: Output) -> None:
+    def __init__(
+        self, loaded: Loaded, output: Output, *, reload: Callable[[], Loaded] | None = None
+    ) -> None:
+        """`reload` reads the settings once more, with the same flags."""
         self.loaded, self.settings, self.output = loaded, loaded.settings, output
+        self._reload = reload or (lambda: loaded)
+
+    def reload(self) -> None:
+        """Read the settings again, and use those that can change while a process runs.
+
+        What is wrong, or takes a restart, is logged; the old ones stay in force then.
+        """
+        try:
+            loaded = self._reload()
+        except HotMeshError as exc:
+            log.error("settings.refused", error=str(exc))
+            return
+        changed = self.loaded.changed(loaded)
+        used = [key for key in changed if key in RELOADED]
+        kept = [key for key in changed if key not in RELOADED]
+        self.settings = msgspec.structs.replace(self.settings, log=loaded.settings.log)
+        self.loaded = Loaded(self.settings, loaded.origins)
+        if used:
+            self.configure_logs(stays=True)
+        # Not a log event: the level that has just been set might hide it.
+        what = ", ".join(used) or "nothing has changed"
+        self.output.event("reloaded", f"reloaded: {what}", changed=used)
+        if kept:
+            log.warning("settings.need_restart", keys=kept)
 
     def configure_logs(self, *, stays: bool) -> None:
         """Logs as the settings say; a command that ends is quiet unless something is wrong."""
@@ -101,6 +131,7 @@ class Context:
         *,
         engine: bool = False,
         workers: Sequence[Worker] = (),
+        quorum: bool = False,
     ) -> HotMesh:
         """A point of presence that the settings describe; the caller stops it."""
         mesh, engine_, worker = self.settings.mesh, self.settings.engine, self.settings.worker
@@ -109,6 +140,7 @@ class Context:
             connection,
             engine=engine,
             workers=workers,
+            quorum=quorum,
             lease=mesh.lease,
             namespace=mesh.namespace,
             partitions=mesh.partitions,
@@ -121,19 +153,26 @@ class Context:
                 grace=worker.grace,
                 versions_kept=engine_.versions_kept,
                 allow_eviction=engine_.allow_eviction,
+                trace_split=engine_.trace_split,
             ),
         )
 
     @asynccontextmanager
     async def store(self) -> AsyncIterator[Store]:
         """The app's store, for what no mesh offers."""
+        async with self.attached() as (_, store):
+            yield store
+
+    @asynccontextmanager
+    async def attached(self) -> AsyncIterator[tuple[connect.Connection, Store]]:
+        """The app's store and its connection; unlike a mesh, also on a doubtful server."""
         app_id, namespace = self.app_id(), check_app_id(self.settings.mesh.namespace)
         async with self.connection() as connection:
             app_key = Keys(namespace, app_id).app
             count = await partitions_of(connection.transport, app_key, None)
             store = Store(connection.transport, Keys(namespace, app_id, count))
             await store.open()
-            yield store
+            yield connection, store
 
 
 Cli = Annotated[Context, Parameter(parse=False)]

@@ -47,6 +47,13 @@ COMMANDS = (
     Command("dev", "dev:dev", "Run", "Server, engine and workers in one process."),
     Command("engine", "engine:engine", "Run", "An engine: it decides what jobs do next."),
     Command("worker", "worker:worker", "Run", "A worker process: it calls your functions."),
+    Command("quorum", "quorum:quorum", "Run", "A quorum service: it watches and keeps house."),
+    Command(
+        "router",
+        "router:router",
+        "Run",
+        "A router: it takes entries of streams to where they belong.",
+    ),
     Command("check", "check:check", "Models", "Find what is wrong in a model. Needs no server."),
     Command("plan", "plan:plan", "Models", "Tell what deploying a model would change."),
     Command("deploy", "deploy:deploy", "Models", "Store a model under its version."),
@@ -68,13 +75,27 @@ COMMANDS = (
     Command("history", "history:history", "Workflows", "What happened to a workflow."),
     Command("list", "list:list_", "Workflows", "Find workflows."),
     Command("schedule", "schedule:app", "Workflows", "Workflows that start by themselves."),
-    Command("rollcall", "rollcall:rollcall", "Operate", "Who is there: engines and workers."),
+    Command("rollcall", "rollcall:rollcall", "Operate", "Who is there, and how each is."),
+    Command("top", "top:top", "Operate", "Streams, rates and members, live."),
+    Command("doctor", "doctor:doctor", "Operate", "What is wrong, what a crash can lose."),
+    Command("throttle", "throttle:throttle", "Operate", "Slow down who takes entries."),
+    Command("pause", "throttle:pause", "Operate", "Take nothing until resumed."),
+    Command("resume", "throttle:resume", "Operate", "Lift a pause or a throttle."),
+    Command("drain", "drain:drain", "Operate", "Empty a member before it is stopped."),
+    Command("topics", "topics:topics", "Streams", "Topics, their length and their groups."),
+    Command("tail", "entries:tail", "Streams", "Print entries of a topic as they come."),
+    Command("produce", "entries:produce", "Streams", "Send an entry to a topic."),
+    Command("lag", "topics:lag", "Streams", "How far groups are behind."),
+    Command("reset", "topics:reset", "Streams", "Have a group go on from somewhere else."),
+    Command("tables", "tables:tables", "Streams", "Tables, and what they hold."),
     Command("dlq", "dlq:app", "Operate", "Dead letters: list, show, retry, drop."),
 )
 """Every command, in the order of the help page."""
 
 _SECTIONS = ("Run", "Models", "Jobs", "Workflows", "Operate", "Everywhere", "Processes")
 _GROUPS = {name: Group(name, sort_key=number) for number, name in enumerate(_SECTIONS)}
+_GROUP_NAMES = ("Run", "Models", "Jobs", "Streams", "Operate", "Everywhere", "Processes")
+_GROUPS = {name: Group(name, sort_key=number) for number, name in enumerate(_GROUP_NAMES)}
 _Shared = Parameter(group=_GROUPS["Everywhere"])
 _OfProcess = Parameter(group=_GROUPS["Processes"])
 
@@ -95,6 +116,7 @@ def read_call(
     app: Annotated[str | None, _Shared] = None,
     namespace: Annotated[str | None, _Shared] = None,
     home: Annotated[str | None, _Shared] = None,
+    wait: Annotated[str | None, _OfProcess] = None,
     set: Annotated[tuple[str, ...], _Shared] = (),
     show_config: Annotated[bool, _Shared] = False,
     lease: Annotated[str | None, _OfProcess] = None,
@@ -103,6 +125,9 @@ def read_call(
     grace: Annotated[str | None, _OfProcess] = None,
     log_level: Annotated[str | None, _OfProcess] = None,
     log_format: Annotated[str | None, _OfProcess] = None,
+    admin: Annotated[str | None, _OfProcess] = None,
+    otlp: Annotated[str | None, _Shared] = None,
+    trace_sample: Annotated[str | None, _Shared] = None,
 ) -> Call:
     """Durable workflows and an event-driven service mesh on Redis or Valkey.
 
@@ -112,6 +137,7 @@ def read_call(
         app: Id of the app.
         namespace: Prefix of all keys.
         home: Directory of the embedded server.
+        wait: How long a process that stays waits for its server at the start.
         set: Any setting, as KEY=VALUE.
         show_config: Print the settings and where they come from.
         lease: How long a silent process keeps what it holds.
@@ -120,10 +146,15 @@ def read_call(
         grace: How long calls may run on when the process stops.
         log_level: debug, info, warning or error.
         log_format: auto, console or json.
+        admin: [HOST:]PORT of health, metrics and operations over HTTP.
+        otlp: URL of a collector for traces and metrics, such as http://localhost:4318.
+        trace_sample: Which share of the runs started here is traced, 0 to 1.
     """
     flags = {"redis": redis, "app": app, "namespace": namespace, "home": home, "lease": lease}
+    flags |= {"wait": wait}
     flags |= {"partitions": partitions, "worker.concurrency": concurrency, "worker.grace": grace}
-    flags |= {"log.level": log_level, "log.format": log_format}
+    flags |= {"log.level": log_level, "log.format": log_format, "admin.bind": admin}
+    flags |= {"otel.endpoint": otlp, "otel.sample": trace_sample}
     for pair in set:
         key, mark, value = pair.partition("=")
         if not mark:
@@ -192,22 +223,24 @@ def _run(argv: Sequence[str], output: Output) -> int:
     if not filled:  # help again: of a command that only groups others
         command(*bound.args, **bound.kwargs)
         return EXIT_DONE
-    return _call(command, bound, filled, load(call.flags), output)
+    return _call(command, bound, filled, call, output)
 
 
 def _call(
     command: Callable[..., Any],
     bound: inspect.BoundArguments,
     filled: dict[str, Any],
-    loaded: Loaded,
+    call: Call,
     output: Output,
 ) -> int:
     from hotmesh.cli.context import Context
     from hotmesh.telemetry import provider
 
-    context = Context(loaded, output)
+    context = Context(load(call.flags), output, reload=lambda: load(call.flags))
     context.configure_logs(stays=False)
-    provider.configure(f"hotmesh-{getattr(command, '__name__', 'cli')}")
+    service = f"hotmesh-{getattr(command, '__name__', 'cli')}"
+    otel = context.loaded.settings.otel
+    provider.configure(service, endpoint=otel.endpoint, sample=otel.sample)
     try:
         code = command(*bound.args, **bound.kwargs, **dict.fromkeys(filled, context))
         if inspect.iscoroutine(code):

@@ -51,7 +51,7 @@ async def check(transport: Commands, *, allow_eviction: bool = False) -> ServerF
             ("CONFIG", "GET", "maxmemory-policy"),
         ]
     )
-    info = _parse_info(info_reply)
+    info = parse_info(info_reply)
     facts = ServerFacts(
         kind="valkey" if "valkey_version" in info else "redis",
         version=info.get("valkey_version") or info.get("redis_version"),
@@ -138,7 +138,8 @@ def _doubts(facts: ServerFacts, info: dict[str, str], command: Any) -> list[str]
 # -- replies
 
 
-def _parse_info(reply: Any) -> dict[str, str]:
+def parse_info(reply: Any) -> dict[str, str]:
+    """An INFO reply by field; nothing when the server does not permit the question."""
     if not isinstance(reply, bytes):
         return {}
     lines = reply.decode("utf-8", "replace").splitlines()

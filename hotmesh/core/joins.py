@@ -40,9 +40,11 @@ def arrive(turn: Turn, node: Node, parent: Node, parent_dad: str) -> None:
     if any(split_leg(came)[0] == parent.id for came in leg.came):
         return  # a parent that answers several times comes once
     leg.came = [*leg.came, parent.id + parent_dad]
+    if turn.lineage is not None:
+        leg.seen = [*leg.seen, turn.lineage.arm(parent.id)]
     turn.set_leg(node, base, leg)
     if len(leg.came) >= node.plan.join:
-        _go_on(turn, node, base, leg)
+        _go_on(turn, node, base, leg, earlier=leg.seen[:-1])
 
 
 def settle(turn: Turn) -> None:
@@ -61,7 +63,7 @@ def settle(turn: Turn) -> None:
     for node, base in free or waiting[:1]:
         leg = turn.job.legs[node.id + base]
         if node.plan.join_all:
-            _go_on(turn, node, base, leg)
+            _go_on(turn, node, base, leg, earlier=leg.seen)
             continue
         turn.end_joining(node.id + base)
         message = (
@@ -88,13 +90,15 @@ def _leads_to(program: Program, origin: str, join: Node) -> bool:
     return False
 
 
-def _go_on(turn: Turn, node: Node, base: str, leg: Leg) -> None:
-    """It sees what is there now: what comes later changes nothing."""
+def _go_on(turn: Turn, node: Node, base: str, leg: Leg, *, earlier: list[str]) -> None:
+    """It sees what is there now: what comes later changes nothing. Its span hangs under the leg
+    that was closed last, and is linked with the arms that came earlier.
+    """
     leg.state = JOINED
     leg.came = [*_beside(turn, node, base, leg), *leg.came]
     turn.set_leg(node, base, leg)
     turn.end_joining(node.id + base)
-    turn.led(node, base)
+    turn.led(node, base, earlier)
     turn.queue.append((node, base))
 
 

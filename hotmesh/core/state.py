@@ -79,13 +79,15 @@ class Leg(Struct, array_like=True):
         code: Of the last answer, 0 before one.
         attempt: Of the last answer.
         error: Of a failed leg, or None.
-        seen: Ids of the answers that were applied while the leg stayed open.
+        seen: Ids of the answers that were applied while the leg stayed open; of a join in a traced
+            run, the spans of its arms.
         turn: Which wait this is: a cycle may come back to a hook that waits.
         key: What a waiting hook registered its signal under, or the child that an await waits for
             (see `core/abroad.py` for one in another app); "" for neither.
         came: Of a join, what its rules see of what lies between it and its fork, each with its
             dimension: the parents that led into it, last.
         given: The mapped output of a hook that waits.
+        trace: Traceparent of the trace in which it began, when that is not the run's first.
     """
 
     state: int
@@ -102,6 +104,7 @@ class Leg(Struct, array_like=True):
     left: int = 0
     came: list[str] = []
     given: Any = None
+    trace: str = ""
 
 
 class Extras(Struct, array_like=True, frozen=True):

@@ -284,6 +284,7 @@ def _wake(turn: Turn, event: Wake) -> None:
     if event.turn != leg.turn:
         turn.note("entry.late", node, base, leg=leg)
         return
+    _split(turn, leg)
     waits.end(turn, node, base, leg)
     if event.what == "sleep":
         legs.take(turn, node, base, leg, data={"timestamp": turn.env.now_ms}, hook=True)
@@ -299,12 +300,13 @@ def _woken(turn: Turn, event: Woken) -> None:
     if known is not None and signal.rid in known.seen:
         turn.note("entry.repeated")
         return
-    found = _open_leg(turn, event.aid, event.dad, link=signal.trace)
+    found = _open_leg(turn, event.aid, event.dad, signal=signal.trace)
     if found is None or event.turn != found[2].turn or not found[2].key:
         # The wait is over, so this signal is for whoever waits next.
         turn.effects += signals.bounce(event, turn.limits, turn.job.jid, turn.program).effects
         return
     node, base, leg = found
+    _split(turn, leg)
     leg.seen = [*leg.seen[1 - SEEN_MAX :], signal.rid]
     if signal.status != "pending":
         waits.end(turn, node, base, leg, heard=True)
@@ -331,14 +333,24 @@ def _continue(turn: Turn, event: Continue) -> None:
     if turn.job.status <= 0:
         turn.note("entry.late")
         return
+    if turn.lineage is not None:
+        names = (aid + dad for aid, dad in event.steps)
+        turn.lineage.resumed(event.trace, list(zip(names, event.parents, strict=False)))
     for aid, dad in event.steps:
         leg = turn.job.legs.get(aid + dad)
         if leg is None or leg.state == JOINED:
             turn.queue.append((turn.program.node(aid), dad))
 
 
+def _openers(turn: Turn, steps: tuple[tuple[str, str], ...]) -> tuple[str, tuple[str, ...]]:
+    """The trace of a chain that is cut, and the span that opened each of its next steps."""
+    if turn.lineage is None:
+        return "", ()
+    return turn.lineage.last, tuple(turn.lineage.opener(aid + dad) for aid, dad in steps)
+
+
 def _open_leg(
-    turn: Turn, aid: str, dad: str, *, trace: str = "", link: str = ""
+    turn: Turn, aid: str, dad: str, *, trace: str = "", signal: str = ""
 ) -> tuple[Node, str, Leg] | None:
     """The leg that an answer is for; None when the job or the leg has ended, which makes the
     answer late.
@@ -350,8 +362,16 @@ def _open_leg(
         return None
     if turn.lineage is not None:
         here = aid + generation_of(base, leg.generation)
-        turn.lineage.answered(here, here if leg.turn else aid + base, trace=trace, link=link)
+        began = here if leg.turn else aid + base
+        turn.lineage.answered(here, began, kept=leg.trace, trace=trace, signal=signal)
     return turn.program.node(aid), base, leg
+
+
+def _split(turn: Turn, leg: Leg) -> None:
+    """Begin a trace with the leg that is woken, if it has waited that long."""
+    split_ms = turn.limits.trace_split_ms
+    if turn.lineage is not None and 0 < split_ms < turn.env.now_ms - leg.changed_ms:
+        turn.lineage.split()
 
 
 def _run(turn: Turn) -> None:
@@ -362,7 +382,7 @@ def _run(turn: Turn) -> None:
             steps = tuple((node.id, dad) for node, dad in turn.queue)
             turn.queue.clear()
             rid = derive(job.jid, str(job.rev), str(len(turn.effects)))
-            entry = Continue(job.jid, turn.program.version, steps, rid)
+            entry = Continue(job.jid, turn.program.version, steps, rid, *_openers(turn, steps))
             turn.effects.append(Append("engine", "", encode_entry(entry)))
             turn.note("step.bounded")
             return

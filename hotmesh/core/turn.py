@@ -8,6 +8,7 @@ answers that the job had moved on, both are thrown away.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from msgspec import Struct
 from hotmesh.compiler import Node, Program
 from hotmesh.core import state
 from hotmesh.core.effects import Append, Effect, FieldsDrop, FieldsSet, Publish
-from hotmesh.core.lineage import Lineage, SpanRef
+from hotmesh.core.lineage import Lineage, SpanRef, is_sampled
 from hotmesh.core.outcome import Note, NoteKind, Outcome
 from hotmesh.core.state import DONE, Job, Leg
 from hotmesh.ids import partition_of, span_id
@@ -24,16 +25,22 @@ from hotmesh.mapping import Env
 from hotmesh.messages import encode_entry
 from hotmesh.payload import BYTES_MAX
 
+TRACE_SPLIT_MS = 3_600_000
+"""A leg that is woken after more than this begins a trace of its own: tools expire, sample and
+page traces by time.
+"""
+
 STEPS_MAX = 1_000
 """Activities that one transition enters; a longer chain goes on with an entry of its own."""
 
 
 class Limits(Struct, frozen=True):
-    """What bounds a transition, and where its job lives."""
+    """What bounds a transition, and where its job lives. `trace_split_ms` 0 never splits."""
 
     steps_max: int = STEPS_MAX
     payload_bytes_max: int = BYTES_MAX
     partitions: int = 1
+    trace_split_ms: int = TRACE_SPLIT_MS
 
 
 class Turn:
@@ -68,7 +75,8 @@ class Turn:
         self.expire_ms: int | None = None  # how long the record is kept, where an order says it
         self._fields: dict[str, bytes] = {}
         trace = job.meta.trace
-        self.lineage = Lineage(job.jid, trace) if trace else None
+        # What is not sampled is carried along, and draws nothing.
+        self.lineage = Lineage(job.jid, trace) if is_sampled(trace) else None
 
     # -- the job
 
@@ -112,10 +120,9 @@ class Turn:
 
         Derived, so that a repeated decision gives it again.
         """
-        trace = self.job.meta.trace
-        if not trace:
-            return ""
-        return f"{trace[:36]}{span_id(self.job.jid, node.id, dad, str(leg))}{trace[52:]}"
+        if self.lineage is None:
+            return self.job.meta.trace
+        return self.lineage.traceparent(span_id(self.job.jid, node.id, dad, str(leg)))
 
     def wait_joining(self, name: str) -> None:
         """Note a join that waits for parents."""
@@ -188,10 +195,12 @@ class Turn:
             )
         )
 
-    def led(self, node: Node, dad: str) -> None:
-        """Note that the leg that was closed last opens this activity."""
+    def led(self, node: Node, dad: str, arms: Sequence[str] = ()) -> None:
+        """Note that the leg that was closed last opens this activity; `arms` of a join came
+        earlier.
+        """
         if self.lineage is not None:
-            self.lineage.led(node.id + dad)
+            self.lineage.led(node.id + dad, self.lineage.links_of(arms))
 
     def _span(self, kind: NoteKind, node: Node | None, dad: str) -> SpanRef | None:
         assert self.lineage is not None

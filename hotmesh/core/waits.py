@@ -21,6 +21,8 @@ def begin(turn: Turn, node: Node, base: str, leg: Leg, *, sleep_ms: int = 0, key
         key: Register it for a signal under this key; "" for none.
     """
     leg.state, leg.changed_ms, leg.key = OPEN, turn.env.now_ms, key
+    if turn.lineage is not None:
+        leg.trace = turn.lineage.moved
     turn.set_leg(node, base, leg)
     turn.note("leg.began", node, generation_of(base, leg.generation), leg=leg)
     if sleep_ms:

@@ -17,7 +17,7 @@ from hotmesh.log import get_logger
 from hotmesh.store import Keys, Plans, Store, partitions_of
 from hotmesh.store.runs import Runs
 from hotmesh.telemetry import Observer
-from hotmesh.telemetry.metrics import Metrics
+from hotmesh.telemetry.metrics import instruments
 
 log = get_logger("hotmesh.durable")
 
@@ -31,7 +31,7 @@ class Point:
         self.connection, self.store = connection, store
         self.coder: Coder | None = None
         self.runs = Runs(store)
-        self.metrics = Metrics()
+        self.metrics = instruments()
         self.engine = Engine(
             store,
             Plans(store),

@@ -23,9 +23,11 @@ from hotmesh.durable.turns import Turns
 from hotmesh.durations import Duration, parse
 from hotmesh.engine import EngineComponent
 from hotmesh.errors import SettingsInvalid
-from hotmesh.ids import check_topic
+from hotmesh.ids import check_topic, guid
 from hotmesh.lifecycle import Component, Host
 from hotmesh.log import get_logger
+from hotmesh.quorum import Member, Served
+from hotmesh.release import RELEASE
 from hotmesh.router import RouterSettings
 from hotmesh.router.member import consumer_name
 from hotmesh.telemetry import Observer
@@ -114,7 +116,19 @@ class Worker:
                 deadlock_s=None if deadlock_timeout is None else parse(deadlock_timeout) / 1000,
             )
             stages.append([self.turns])
-        self.host = Host(stages)
+        roles = tuple(served.role for served in _served(stages, task_queue))
+        member = Member(
+            connection,
+            store,
+            point.engine.plans,
+            guid=guid(),
+            roles=roles,
+            release=RELEASE,
+            consumer=self.identity,
+            serves=lambda: _served(stages, task_queue),
+        )
+        # First, so that a throttle is kept from the first entry on.
+        self.host = Host([[member], *stages])
         self._started = self._owned = False
         self._stop = asyncio.Event()
         self._finishing: asyncio.Future[None] | None = None
@@ -336,6 +350,18 @@ def _members(given: Any) -> list[tuple[str, Function]]:
             found += _expanded([value])
     if not found:
         raise RegistrationError(f"{given!r:.80} has no functions that could be activities")
+    return found
+
+
+def _served(stages: Sequence[Sequence[Component]], queue: str) -> list[Served]:
+    """The routers of a worker, as the fleet sees them; a throttle by topic means the queue."""
+    found = []
+    for component in (c for stage in stages for c in stage):
+        if isinstance(component, EngineComponent):
+            found.append(Served("engine", "", component.router, component.drain))
+        elif isinstance(component, (Calls, Turns)):
+            part = Served(component.name, queue, component.router, component.drain, is_named=True)
+            found.append(part)
     return found
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import msgspec
 
 from hotmesh.connect import Connection
 from hotmesh.engine import collector, cron
 from hotmesh.engine.arrival import Arrival
+from hotmesh.engine.gauges import Gauges
 from hotmesh.engine.handle import Engine
 from hotmesh.engine.outbox import Outbox
 from hotmesh.engine.sweep import run_sweep
@@ -48,11 +50,14 @@ class EngineHandler:
             consumer = self.router.consumer if isinstance(event, ChildStart) else ""
             arrivals.append(Arrival(delivery.stream, GROUP_ENGINE, delivery.id, event, consumer))
             by_key[delivery.key] = delivery
+        began = time.perf_counter()
         try:
             settled = await self._engine.handle(arrivals)
         except HotMeshError:
             self.router.retry(by_key.values())
             raise
+        self._metrics.transition_duration.record(time.perf_counter() - began)
+        self._metrics.batch_size.record(len(arrivals))
         for key, reason in settled.failed.items():
             log.warning("entry.left", stream=key[0], entry=key[1], reason=reason)
         self.router.done(by_key)
@@ -95,7 +100,7 @@ class EngineHandler:
         can read it.
         """
         assert self.router is not None
-        if is_of_another_release(delivery.payload or b""):
+        if is_of_another_release(delivery.payload, delivery.extra):
             log.warning("entry.format_unknown", entry=delivery.id, reason=reason)
             self.router.done([delivery.key])
             return
@@ -127,6 +132,7 @@ class EngineComponent:
         self.router = Router("engine", connection, store, streams, GROUP_ENGINE, handler, settings)
         handler.router = self.router
         self._timers = Timers(connection, store, metrics)
+        self._gauges = Gauges(store, engine.plans)
         self._outbox = Outbox(connection, store, engine.plans, settings)
 
     async def _arm(self) -> None:
@@ -152,6 +158,7 @@ class EngineComponent:
                 tasks.create_task(self._timers.run(), name="engine.timers"),
                 tasks.create_task(collector.run(self._store, self._kept), name="engine.collector"),
                 tasks.create_task(run_sweep(self._store), name="engine.sweep"),
+                tasks.create_task(self._gauges.run(), name="engine.gauges"),
             ]
             forwarding = asyncio.Event()
             tasks.create_task(self._outbox.run(forwarding), name="engine.outbox")

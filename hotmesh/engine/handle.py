@@ -186,6 +186,7 @@ class Engine:
                     if left := stale.get(jid):
                         again.setdefault(jid, []).extend(left)
             else:  # another entry of this job came first: look at what it left
+                self._observer.metrics.stale.add(1)
                 again[jid] = [*decision.arrivals, *again.get(jid, ())]
 
     def _decide(
@@ -289,6 +290,7 @@ class Engine:
         caller: str = "",
         trace: str = "",
         expire_ms: int = -1,
+        once: str = "",
     ) -> tuple[str, bool]:
         """Start a job.
 
@@ -296,6 +298,8 @@ class Engine:
             job_id: Its id, unless the model maps one; a new one when neither says.
             request: An idempotency key: a job that was started by the same request is the same job.
             caller: The client that is told of the end.
+            once: A name under which this start is remembered for a week, also after the job's
+                record has expired; see `store.New`.
 
         Returns:
             The job's id, and whether it may have ended already (its record is worth a look).
@@ -330,6 +334,7 @@ class Engine:
                     request=mine,
                     version=program.version,
                     backlog_max=self._backlog_max,
+                    once=once,
                 )
             )
             if verdict is Verdict.VERSION:  # another version was activated since: start on that one
@@ -338,6 +343,7 @@ class Engine:
             if verdict is Verdict.STALE and mine:
                 raise DuplicateJob(jid)
             if verdict is Verdict.OVERLOADED:
+                self._observer.metrics.job_refused.add(1, {"workflow": topic})
                 raise Overloaded(
                     f"a worker stream of topic {topic!r} holds {self._backlog_max:,} entries; "
                     "start more workers, or start jobs more slowly"

@@ -11,13 +11,16 @@ import msgspec
 
 from hotmesh.compiler import Program
 from hotmesh.errors import HookNotFound
-from hotmesh.ids import derive
+from hotmesh.ids import JOB_ID_BYTES_MAX, derive
 from hotmesh.messages import SendAll
 from hotmesh.payload import decode, encode
 from hotmesh.store.search import drop_indexes, find_indexes, ids_of
 
 if TYPE_CHECKING:
     from hotmesh.engine.handle import Engine
+
+ID_BYTES_MAX = JOB_ID_BYTES_MAX + 16
+"""What the job's id adds to a payload that was measured when it came in."""
 
 
 async def hook_all(engine: Engine, program: Program, order: SendAll) -> tuple[list[str], list[str]]:
@@ -33,7 +36,7 @@ async def hook_all(engine: Engine, program: Program, order: SendAll) -> tuple[li
     rule = program.rule(order.topic)
     if rule is None:
         raise HookNotFound(topic=order.topic, app_id=program.app_id, version=program.version)
-    query = decode(order.query)
+    query, bytes_max = decode(order.query), engine.limits.payload_bytes_max
     indexes = await find_indexes(
         engine.store, program, rule.plan.graph, query, order.facets, engine.env()
     )
@@ -46,7 +49,8 @@ async def hook_all(engine: Engine, program: Program, order: SendAll) -> tuple[li
             held.append(index.facet)
         for jid in jobs:
             payload = {**data, "id": jid}
-            raw = encode(payload, what=f"the signal of topic {order.topic!r}")
+            what = f"the signal of topic {order.topic!r}"
+            raw = encode(payload, what=what, bytes_max=bytes_max + ID_BYTES_MAX)
             rid = derive(order.signal.rid, jid)
             signal = msgspec.structs.replace(order.signal, data=raw, rid=rid)
             await engine.signal(program, order.topic, payload, signal)

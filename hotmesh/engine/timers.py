@@ -33,6 +33,7 @@ class Timers:
     async def run(self) -> None:
         """Until cancelled; between two timers it costs nothing."""
         subscription = None
+        self._store.clock.skipped.append(self._changed.set)
         try:
             while True:
                 try:
@@ -50,6 +51,7 @@ class Timers:
                 except TimeoutError:
                     pass
         finally:
+            self._store.clock.skipped.remove(self._changed.set)
             if subscription is not None:
                 await subscription.unsubscribe()
 

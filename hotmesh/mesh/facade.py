@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import weakref
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,6 +31,7 @@ from hotmesh.errors import (
 from hotmesh.ids import check_app_id, check_job_id, check_topic, escape, guid
 from hotmesh.lifecycle import Component, Host
 from hotmesh.log import get_logger
+from hotmesh.mesh.fleet import QuorumHandler, QuorumMessage, QuorumSubscription, tell
 from hotmesh.mesh.fused import Fused
 from hotmesh.mesh.options import (
     DeployResult,
@@ -46,16 +47,16 @@ from hotmesh.mesh.subscriptions import OutputHandler, OutputSubscription
 from hotmesh.mesh.timeline import Timeline, timeline_of, timeline_of_run, waiting_of
 from hotmesh.messages import Interrupt, SendAll, Signal, Status, StreamResult, encode_entry
 from hotmesh.payload import decode, encode
-from hotmesh.quorum import Activation, Member, Profile
-from hotmesh.quorum.member import profiles
+from hotmesh.quorum import Activation, Member, Profile, Quorum, Served, Throttle, orders, roll_call
+from hotmesh.quorum.throttle import throttles
 from hotmesh.release import RELEASE
-from hotmesh.router import RouterSettings
+from hotmesh.router import Router, RouterSettings
 from hotmesh.router.member import consumer_name
 from hotmesh.store import Keys, Plans, Store, partitions_of
 from hotmesh.store.runs import RUN, Runs
 from hotmesh.store.search import get_ids, get_stats
 from hotmesh.telemetry import Observer, spans
-from hotmesh.telemetry.metrics import Metrics
+from hotmesh.telemetry.metrics import instruments
 from hotmesh.worker import CODES, Remote, WorkerComponent, reply_of
 
 log = get_logger("hotmesh.mesh")
@@ -78,17 +79,24 @@ class HotMesh:
         """Used by `init`; everything must be open."""
         self._guid = guid()
         self._connection, self._store, self._settings = connection, store, settings
-        self._metrics = Metrics()
+        self._metrics = instruments()
         self._plans = Plans(store)
         self._engine = Engine(
             store,
             self._plans,
             Observer(store.keys.app_id, self._metrics, store.clock.now_ms),
-            Limits(settings.steps_max, settings.payload_bytes_max, len(store.keys.partitions)),
+            Limits(
+                settings.steps_max,
+                settings.payload_bytes_max,
+                len(store.keys.partitions),
+                parse(settings.trace_split),
+            ),
             backlog_max=settings.backlog_max,
         )
         self._results = Results(connection, store, self._guid)
-        self._subscriptions: list[OutputSubscription] = []
+        self._subscriptions: list[OutputSubscription | QuorumSubscription] = []
+        self._topics: tuple[str, ...] = ()
+        self.store = store  # for tools
         self.host = Host([])
         self._stopped = False
 
@@ -102,6 +110,7 @@ class HotMesh:
         *,
         engine: bool = True,
         workers: Sequence[Worker] = (),
+        quorum: bool = False,
         lease: Duration = "30s",
         namespace: str = "hm",
         partitions: int | None = None,
@@ -116,6 +125,7 @@ class HotMesh:
             engine: Whether this process decides transitions. Clients and workers need none, if
                 some other process has one.
             workers: Functions linked to topics.
+            quorum: Whether this process watches the fleet and keeps house.
             lease: How long this process may be silent before what it holds goes to another.
             namespace: Prefix of all keys.
             partitions: Fixed when the app is first used; None takes what it has.
@@ -133,7 +143,7 @@ class HotMesh:
         try:
             mesh = await cls._open(connection, app_id, namespace, partitions, settings)
             try:
-                await mesh._start(engine, workers, parse(lease))
+                await mesh._start(engine, workers, parse(lease), quorum=quorum)
             except BaseException:
                 await mesh.host.kill()
                 raise
@@ -152,6 +162,7 @@ class HotMesh:
         *,
         engine: bool = True,
         workers: Sequence[Worker] = (),
+        quorum: bool = False,
         lease: Duration = "30s",
         namespace: str = "hm",
         partitions: int | None = None,
@@ -163,6 +174,7 @@ class HotMesh:
             redis,
             engine=engine,
             workers=workers,
+            quorum=quorum,
             lease=lease,
             namespace=namespace,
             partitions=partitions,
@@ -191,7 +203,9 @@ class HotMesh:
         await store.open()
         return cls(connection, store, settings)
 
-    async def _start(self, engine: bool, workers: Sequence[Worker], lease_ms: int) -> None:
+    async def _start(
+        self, engine: bool, workers: Sequence[Worker], lease_ms: int, *, quorum: bool
+    ) -> None:
         if lease_ms < 500:
             raise SettingsInvalid(f"lease must be at least 500ms, not {lease_ms}ms")
         for worker in workers:
@@ -205,6 +219,7 @@ class HotMesh:
             raise SettingsInvalid(
                 "two workers of one process have the same topic; raise concurrency instead"
             )
+        self._topics = tuple(topics)
         base: list[Component] = [self._results]
         reading: list[Component] = []
         fused = Fused(self._engine) if engine else None
@@ -213,8 +228,16 @@ class HotMesh:
             reading.append(self._engine_component(lease_ms))
         settle = fused or Remote(self._store)
         reading += [self._worker_component(w, settle, lease_ms) for w in workers]
+        if quorum:
+            reading.append(Quorum(self._store, self._plans))
         if reading:
-            base.append(self._member(engine, topics))
+            roles = (
+                *(("engine",) if engine else ()),
+                *(f"worker:{topic}" for topic in topics),
+                *(("quorum",) if quorum else ()),
+            )
+            served = _served(reading)
+            base.append(self._member(roles, lambda: served))
         self.host = Host([base, reading])
         await self.host.start()
 
@@ -254,8 +277,7 @@ class HotMesh:
             payload_bytes_max=self._settings.payload_bytes_max,
         )
 
-    def _member(self, engine: bool, topics: Sequence[str]) -> Member:
-        roles = (*(("engine",) if engine else ()), *(f"worker:{t}" for t in topics))
+    def _member(self, roles: tuple[str, ...], serves: Callable[[], Sequence[Served]]) -> Member:
         return Member(
             self._connection,
             self._store,
@@ -264,6 +286,7 @@ class HotMesh:
             roles=roles,
             release=RELEASE,
             consumer=consumer_name(),
+            serves=serves,
         )
 
     async def stop(self) -> None:
@@ -571,12 +594,19 @@ class HotMesh:
         Raises:
             HookNotFound: No graph has a rule for the topic.
         """
-        raw = encode({} if data is None else data, what=f"the signal of topic {topic!r}")
+        bytes_max = self._settings.payload_bytes_max
+        data = {} if data is None else data
+        raw = encode(data, what=f"the signal of topic {topic!r}", bytes_max=bytes_max)
         signal = Signal("success", 200, raw, guid(), spans.current())
         asked = {**(query or {}), **({"scrub": True} if scrub else {})}
         program = await self._plans.active(refresh=True)
         order = SendAll(
-            "", program.version, topic, signal, encode(asked, what="a query"), tuple(facets)
+            "",
+            program.version,
+            topic,
+            signal,
+            encode(asked, what="a query", bytes_max=bytes_max),
+            tuple(facets),
         )
         indexes, job_ids = await hook_all(self._engine, program, order)
         return HookAllResult(indexes=tuple(indexes), job_ids=tuple(job_ids))
@@ -735,9 +765,99 @@ class HotMesh:
         """
         await self._engine.scrub(job_id)
 
-    async def roll_call(self) -> list[Profile]:
-        """Who is there: engines and workers that were heard of lately."""
-        return await profiles(self._store)
+    # -- the fleet
+
+    async def roll_call(self, *, timeout: Duration = "1s") -> list[Profile]:
+        """Who is there: every engine and worker as it is now, with its streams.
+
+        Args:
+            timeout: How long members may take to answer; 0 takes what they told last, at most
+                3 s ago. A silent member stands there as it told last.
+        """
+        return await roll_call(self._connection, self._store, timeout_s=parse(timeout) / 1000)
+
+    async def throttle(
+        self, ms: int, topic: str | None = None, guid: str | None = None, *, reason: str = ""
+    ) -> bool:
+        """Slow down, pause or release the fleet, the workers of a topic, or one member.
+
+        Kept on the server until it is lifted, so restarts change nothing. The strictest that
+        concerns a member applies; one for the whole fleet replaces every other.
+
+        Args:
+            ms: How long each entry makes the next one wait, in every process; -1 pauses, 0 lifts.
+            topic: Only the workers of this topic.
+            guid: Only this member.
+            reason: Shown to who looks.
+
+        Returns:
+            Whether every member that is there has confirmed. A silent one reads it later.
+
+        Raises:
+            SettingsInvalid, NameInvalid: An argument is wrong.
+            MemberNotFound: There is no such member.
+        """
+        connection, store = self._connection, self._store
+        left = await orders.throttle(connection, store, ms, topic=topic, guid=guid, why=reason)
+        return not left
+
+    async def throttles(self) -> dict[str, Throttle]:
+        """The throttles in force, by scope: `*`, `topic:<topic>` or `member:<guid>`."""
+        return await throttles(self._store)
+
+    async def drain(self, guid: str, *, timeout: Duration = "60s") -> Profile:
+        """Have a member take nothing more, and wait until its hands are empty: it finishes, or
+        hands back after its `grace`. Its process stays, idle, until it is stopped.
+
+        Args:
+            guid: Of the member, or its beginning, or the name of its host.
+
+        Raises:
+            MemberNotFound, MemberAmbiguous
+            DrainTimeout: It holds entries yet; it goes on draining.
+        """
+        timeout_s = parse(timeout) / 1000
+        return await orders.drain(self._connection, self._store, guid, timeout_s=timeout_s)
+
+    async def pub_quorum(
+        self, kind: str, data: Any = None, *, topic: str | None = None, guid: str | None = None
+    ) -> int:
+        """Tell the other members something: a hint of at most 1 KB that nobody keeps.
+
+        Args:
+            kind: What it is about.
+            topic: Only for members that serve this topic.
+            guid: Only for this member.
+
+        Returns:
+            How many connections the server gave it to.
+
+        Raises:
+            PayloadInvalid, PayloadTooLarge
+        """
+        message = QuorumMessage(
+            kind=kind, data=data, topic=topic or "", guid=guid or "", sender=self._guid
+        )
+        return await tell(self._store, message)
+
+    async def sub_quorum(self, handler: QuorumHandler) -> QuorumSubscription:
+        """Call `handler(message)` with what members tell this one; async or plain."""
+        subscription = QuorumSubscription(self._guid, self._topics, handler)
+        self._subscriptions.append(subscription)
+        await subscription.open(self._connection, self._store.keys.talk)
+        return subscription
+
+
+def _served(components: Sequence[Component]) -> list[Served]:
+    """The routers of components, as the fleet sees them."""
+    found = []
+    for component in components:
+        router = getattr(component, "router", None)
+        if isinstance(router, Router):
+            topic = getattr(component, "topic", "")
+            is_named = not isinstance(component, (EngineComponent, WorkerComponent))
+            found.append(Served(component.name, topic, router, component.drain, is_named))
+    return found
 
 
 def _trace_of(context: dict[str, Any] | None) -> str:

@@ -101,6 +101,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         versions_kept: Versions that were active before and whose plans are kept to go back to,
             though no job needs them.
         allow_eviction: Accept a server that may evict keys. Jobs can vanish then.
+        trace_split: A leg that is woken after more than this begins a trace of its own, linked with
+            the old one; 0 keeps a run in one trace for ever.
     """
 
     payload_bytes_max: int = 1_048_576
@@ -111,6 +113,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     grace: Duration = "30s"
     versions_kept: int = 1
     allow_eviction: bool = False
+    trace_split: Duration = "1h"
 
 
 class DeployResult(Struct, frozen=True, kw_only=True):

@@ -1,69 +1,74 @@
-"""A member of the fleet: it says that it is there, and answers what the fleet asks."""
+"""A member of the fleet: it tells how it is with every beat, keeps the throttles that concern it,
+and does what the fleet asks.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import socket
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from hotmesh.connect import Connection, ReplyError
 from hotmesh.errors import HotMeshError
+from hotmesh.ids import guid as new_guid
 from hotmesh.log import get_logger
-from hotmesh.store import Plans, Store
+from hotmesh.quorum import process
+from hotmesh.quorum.roll import BEAT_S
+from hotmesh.quorum.throttle import effective_ms, parse, scope
+from hotmesh.quorum.wire import Answer, Part, Profile, Question, decode_question, encode
+from hotmesh.release import RELEASE
+from hotmesh.router import Router
+from hotmesh.router.member import consumer_name
+from hotmesh.router.pace import PAUSED
+from hotmesh.store import Keys, Plans, Store, partitions_of
 
 log = get_logger("hotmesh.quorum")
 
-BEAT_S = 3.0
-SILENT_MS = 15_000
-"""A member that has not been heard of for so long counts as gone."""
+QUESTIONS_MAX = 100
+"""Questions that wait to be answered; more are dropped, who asks asks again."""
 
 
-class Profile(Struct, frozen=True, kw_only=True):
-    """What a member tells of itself.
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A router of this process, as the member sees it.
 
     Attributes:
-        roles: `engine`, and `worker:<topic>` for each topic it serves.
-        consumer: A consumer name of its process: tells on its host whether it is dead.
-        seen_ms: When it was last heard of, on the server's clock.
+        role: `engine`, `worker:<topic>`, or another name.
+        topic: What a throttle by topic means; "" for none.
+        drain: Ends the component that the router belongs to.
+        is_named: Whether roll calls need the names of its streams: they don't follow from its role.
     """
 
-    guid: str
-    roles: tuple[str, ...]
-    host: str
-    pid: int
-    release: str
-    consumer: str
-    seen_ms: int = 0
+    role: str
+    topic: str
+    router: Router
+    drain: Callable[[], None]
+    is_named: bool = False
 
-
-class Question(Struct, array_like=True, frozen=True, tag="ask1"):
-    """To all members. `what` is `prepare` (can you run this version?) or `ping`."""
-
-    what: str
-    request: str
-    origin: str
-    version: str = ""
-
-
-class Answer(Struct, array_like=True, frozen=True, tag="say1"):
-    """To the member that asked: a reason when the answer is no; the SHA-1 of the plan when it is
-    yes.
-    """
-
-    request: str
-    guid: str
-    ok: bool
-    reason: str = ""
-    sha: str = ""
-
-
-encode = msgspec.msgpack.Encoder().encode
-decode_question = msgspec.msgpack.Decoder(Question).decode
-decode_answer = msgspec.msgpack.Decoder(Answer).decode
-decode_profile = msgspec.msgpack.Decoder(Profile).decode
+    def part(self) -> Part:
+        """How it is now."""
+        router, tally = self.router, self.router.tally
+        return Part(
+            role=self.role,
+            topic=self.topic,
+            state=router.state,
+            throttle_ms=router.pace.ms,
+            capacity=router.settings.capacity,
+            in_flight=len(router.held),
+            taken=tally.taken,
+            settled=tally.settled,
+            claimed=tally.claimed,
+            failed=tally.failed,
+            buried=tally.buried,
+            codes=dict(tally.codes),
+            streams=tuple(router.streams) if self.is_named else (),
+            group=router.group if self.is_named else "",
+        )
 
 
 class Member:
@@ -81,7 +86,11 @@ class Member:
         roles: tuple[str, ...],
         release: str,
         consumer: str,
+        serves: Callable[[], Sequence[Served]] = tuple,
     ) -> None:
+        """`serves` gives the routers of this process as they are at the moment; it is asked with
+        every beat.
+        """
         self.profile = Profile(
             guid=guid,
             roles=roles,
@@ -91,48 +100,97 @@ class Member:
             consumer=consumer,
         )
         self._connection, self._store, self._plans = connection, store, plans
-        self._questions: asyncio.Queue[Question] = asyncio.Queue(100)
+        self._serves = serves
+        self._questions: asyncio.Queue[Question] = asyncio.Queue(QUESTIONS_MAX)
         self._draining = asyncio.Event()
+        self._drained: asyncio.Task[None] | None = None
+        self._loop_lag_ms = 0
 
     def drain(self) -> None:
         """Leave the fleet. Idempotent."""
         self._draining.set()
 
     async def run(self, started: asyncio.Event) -> None:
-        """Beat and answer until drained."""
+        """Beat and answer until drained. Throttles are kept before this counts as started."""
         keys = self._store.keys
         subscription = await self._connection.bus.subscribe(keys.fleet, self._hear)
         try:
-            await self._beat()
+            self.profile = msgspec.structs.replace(
+                self.profile, started_ms=self._store.clock.now_ms()
+            )
+            await self.beat()
             started.set()
             async with asyncio.TaskGroup() as tasks:
-                side = [tasks.create_task(self._beats()), tasks.create_task(self._answers())]
+                side = [
+                    tasks.create_task(self._beats(), name="member.beats"),
+                    tasks.create_task(self._answers(tasks), name="member.answers"),
+                ]
                 await self._draining.wait()
-                for task in side:
+                for task in [*side, *([self._drained] if self._drained else [])]:
                     task.cancel()
         finally:
             await self._leave()
             await subscription.unsubscribe()
 
-    async def _beats(self) -> None:
-        while True:
-            await asyncio.sleep(BEAT_S)
-            try:
-                await self._beat()
-            except HotMeshError as exc:
-                log.warning("beat.failed", error=str(exc))
+    # -- beats
 
-    async def _beat(self) -> None:
-        profile = msgspec.structs.replace(self.profile, seen_ms=self._store.clock.now_ms())
-        await self._store.transport.execute(
-            "HSET", self._store.keys.members, profile.guid, encode(profile)
+    async def _beats(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + BEAT_S
+            await asyncio.sleep(BEAT_S)
+            self._loop_lag_ms = int((loop.time() - due) * 1000)
+            await self.beat_or_log()
+
+    async def beat_or_log(self) -> None:
+        """`beat`; an error is logged, for the next one makes up for it."""
+        await self._try("beat", self.beat())
+
+    async def beat(self) -> None:
+        """Keep the throttles that hold, and tell how this process is.
+
+        Pub/sub may lose the hint that they have changed, so they are read again each time.
+        """
+        keys = self._store.keys
+        replies = await self._do(("TIME",), ("HGETALL", keys.throttles))
+        now_ms = self._store.clock.read(replies[0])
+        found = parse(replies[1])
+        for served in self._serves():
+            ms = effective_ms(found, served.topic, self.profile.guid)
+            if ms != served.router.pace.ms:
+                log.warning("throttle.changed", part=served.role, ms=ms)
+                await served.router.throttle(ms)
+        await self._do(("HSET", keys.members, self.profile.guid, encode(self._now(now_ms))))
+
+    async def _do(self, *commands: tuple[Any, ...]) -> list[Any]:
+        replies = await self._store.transport.execute_many(commands)
+        for reply in replies:
+            if isinstance(reply, ReplyError):
+                raise reply
+        return replies
+
+    def _now(self, now_ms: int) -> Profile:
+        parts = tuple(served.part() for served in self._serves())
+        paces = [part.throttle_ms for part in parts]
+        return msgspec.structs.replace(
+            self.profile,
+            seen_ms=now_ms,
+            state=_state([part.state for part in parts]),
+            clock_offset_ms=process.offset_ms(now_ms - self._store.clock.skew_ms),
+            throttle_ms=PAUSED if PAUSED in paces else max(paces, default=0),
+            memory_bytes=process.memory_bytes(),
+            cpu_s=process.cpu_s(),
+            loop_lag_ms=self._loop_lag_ms,
+            parts=parts,
         )
 
     async def _leave(self) -> None:
-        try:
-            await self._store.transport.execute("HDEL", self._store.keys.members, self.profile.guid)
-        except HotMeshError as exc:
-            log.warning("leave.failed", error=str(exc))  # the fleet will see the silence
+        keys = self._store.keys
+        own = ("HDEL", keys.throttles, scope(None, self.profile.guid))
+        gone = self._do(("HDEL", keys.members, self.profile.guid), own)
+        await self._try("leave", gone)  # the fleet will see the silence
+
+    # -- questions
 
     def _hear(self, channel: bytes, payload: bytes) -> None:
         try:
@@ -140,36 +198,94 @@ class Member:
         except msgspec.DecodeError as exc:
             log.warning("question.unreadable", error=str(exc))
             return
-        if not self._questions.full():
+        if question.target in ("", self.profile.guid) and not self._questions.full():
             self._questions.put_nowait(question)
 
-    async def _answers(self) -> None:
+    async def _answers(self, tasks: asyncio.TaskGroup) -> None:
         while True:
             question = await self._questions.get()
-            ok, reason, sha = True, "", ""
-            if question.what == "prepare":
-                try:
-                    sha = await self._plans.prepare(question.version)
-                except HotMeshError as exc:
-                    ok, reason = False, str(exc)
-            answer = Answer(question.request, self.profile.guid, ok, reason, sha)
-            try:
-                await self._store.transport.execute("PUBLISH", question.origin, encode(answer))
-            except HotMeshError as exc:
-                log.warning("answer.failed", error=str(exc))
+            answer = await self._answer(question, tasks)
+            told = self._store.transport.execute("PUBLISH", question.origin, encode(answer))
+            await self._try("answer", told)
 
-
-async def profiles(store: Store) -> list[Profile]:
-    """Members that were heard of lately, by their beats."""
-    reply = await store.transport.execute("HGETALL", store.keys.members)
-    if isinstance(reply, ReplyError):
-        raise reply
-    found = []
-    for value in reply[1::2]:
+    async def _answer(self, question: Question, tasks: asyncio.TaskGroup) -> Answer:
+        guid, sha = self.profile.guid, ""
         try:
-            profile = decode_profile(value)
-        except msgspec.DecodeError:
-            continue  # of a release that tells it otherwise
-        if store.clock.now_ms() - profile.seen_ms < SILENT_MS:
-            found.append(profile)
-    return found
+            match question.what:
+                case "prepare":
+                    sha = await self._plans.prepare(question.version)
+                case "beat" | "obey":
+                    await self.beat()
+                case "drain":
+                    if not self._serves():
+                        return Answer(question.request, guid, False, "it takes no entries")
+                    if self._drained is None:
+                        self._drained = tasks.create_task(self._drain(), name="member.drain")
+                    await self.beat()
+                case what:
+                    reason = f"release {self.profile.release} knows no question {what!r}"
+                    return Answer(question.request, guid, False, reason)
+        except HotMeshError as exc:
+            return Answer(question.request, guid, False, str(exc))
+        return Answer(question.request, guid, True, "", sha)
+
+    async def _drain(self) -> None:
+        """Stop taking, and tell when nothing is in hand any more. The process stays."""
+        log.info("member.draining", guid=self.profile.guid)
+        serves = self._serves()
+        for served in serves:
+            served.drain()
+        for served in serves:
+            await served.router.ended.wait()
+        log.info("member.drained", guid=self.profile.guid)
+        await self.beat_or_log()
+
+    async def _try(self, what: str, call: Coroutine[Any, Any, Any]) -> None:
+        try:
+            await call
+        except HotMeshError as exc:
+            log.warning(f"{what}.failed", error=str(exc))
+
+
+async def join(
+    connection: Connection,
+    app_id: str,
+    *,
+    namespace: str = "hm",
+    roles: tuple[str, ...],
+    serves: Callable[[], Sequence[Served]],
+) -> Member:
+    """A member for a process that reads streams and holds no mesh, such as a router: it shows in
+    roll calls, and is throttled and drained like others. Run it before what it serves, so that a
+    throttle is kept from the first entry on.
+
+    Args:
+        roles: What it is, such as `router:<group>`.
+        serves: Its routers at the moment, with `is_named` set.
+
+    Raises:
+        ServerUnavailable: The app could not be looked up.
+    """
+    count = await partitions_of(connection.transport, Keys(namespace, app_id).app, None)
+    store = Store(connection.transport, Keys(namespace, app_id, count))
+    await store.open()
+    return Member(
+        connection,
+        store,
+        Plans(store),
+        guid=new_guid(),
+        roles=roles,
+        release=RELEASE,
+        consumer=consumer_name(),
+        serves=serves,
+    )
+
+
+def _state(states: Sequence[str]) -> str:
+    """One word for all parts: what stands most in the way of work that they share."""
+    if states and all(state == states[0] for state in states):
+        return states[0]
+    for state in ("draining", "drained", "throttled", "paused"):
+        if state in states:
+            return "draining" if state == "drained" else "throttled"
+    return "running"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 Key: TypeAlias = tuple[str, bytes]
@@ -22,17 +23,19 @@ class Delivery:
             other app.
         at: Its field `at`: which item of a run's history rides in `extra`, -1 for none.
         lost: Whether it lay with a worker that is gone.
+        fields: All of them, name and value in turn, where a reader of its own asked for them.
         count: Deliveries so far, this one included; 1 for one read the first time. A poison guard,
             not an attempt counter.
     """
 
-    __slots__ = ("app", "at", "count", "extra", "id", "lost", "payload", "stream", "to")
+    __slots__ = ("app", "at", "count", "extra", "fields", "id", "lost", "payload", "stream", "to")
 
     def __init__(
         self, stream: str, id: bytes, payload: bytes | None, extra: bytes | None = None
     ) -> None:
         self.stream, self.id, self.payload, self.extra = stream, id, payload, extra
         self.count, self.to, self.app, self.at, self.lost = 1, -1, "", -1, False
+        self.fields: list[bytes] = []
 
     @property
     def key(self) -> Key:
@@ -72,3 +75,19 @@ def _address(delivery: Delivery, to: bytes) -> None:
         delivery.to = int(to)
     elif to.startswith(b"@"):
         delivery.app = to[1:].decode(errors="replace")
+
+
+Parse = Callable[[str, list[Any]], list[Delivery]]
+"""Stream and raw entries → deliveries."""
+
+
+def parse_fields(stream: str, entries: list[Any]) -> list[Delivery]:
+    """Deliveries of entries with any fields; the payload stands for there being some."""
+    deliveries = []
+    for entry in entries:
+        if entry is not None:
+            id, fields = entry
+            delivery = Delivery(stream, id, b"" if fields else None)
+            delivery.fields = fields or []
+            deliveries.append(delivery)
+    return deliveries

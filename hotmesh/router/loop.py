@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
@@ -24,21 +25,18 @@ from hotmesh.connect import Connection, ReplyError, Transport
 from hotmesh.errors import HotMeshError, ServerUnavailable
 from hotmesh.log import get_logger
 from hotmesh.messages import is_of_another_release
-from hotmesh.router.delivery import Delivery, Key, parse
-from hotmesh.router.member import consumer_name, is_dead
+from hotmesh.router.delivery import Delivery, Key, Parse, parse
+from hotmesh.router.lease import Extend, Sweep, by_stream
+from hotmesh.router.member import consumer_name
+from hotmesh.router.pace import Pace
+from hotmesh.router.tally import Tally
 from hotmesh.store import Store, leases
+from hotmesh.telemetry.gauges import watch
+from hotmesh.telemetry.metrics import instruments
 
 log = get_logger("hotmesh.router")
 
 BACKOFF_MS_MIN, BACKOFF_MS_MAX = 20, 5_000
-FORGOTTEN_MS = 600_000
-"""A consumer of another host that has not even asked for entries for so long is forgotten, if it
-holds none.
-"""
-
-SWEEP_MS = 500
-"""How often abandoned entries are looked for: a killed worker's move on after about this time."""
-
 SILENCE_S = 4.0
 UNBLOCK_S = 2.0
 """How long a blocked read may take to end by CLIENT UNBLOCK before its connection is closed."""
@@ -90,24 +88,44 @@ class Router:
         group: str,
         handler: Handler,
         settings: RouterSettings,
+        *,
+        side_streams: Sequence[str] = (),
+        start: str = "0",
+        parse: Parse = parse,
     ) -> None:
-        self.name, self.streams, self.group = name, list(streams), group
+        """Read `streams`, and `side_streams` that are nearly always empty: a read shares its
+        COUNT out among the others only.
+
+        `start` is where a group begins that is new; what has been lost begins anew from the first
+        entry.
+        """
+        self.name, self.streams, self.group = name, [*streams, *side_streams], group
+        self._shares, self._start, self._parse = len(streams), start, parse
         self.consumer = consumer_name()
         self.settings = settings
         self.held: set[Key] = set()
+        self.ending = 0  # of those held, handled and about to be settled: they take no slot
         self.paused = False
+        self.pace, self.tally = Pace(), Tally()
+        self.ended = asyncio.Event()
+        self.read_at = time.monotonic()  # of the last read that succeeded
         self._connection, self._store, self._handler = connection, store, handler
         self._draining = asyncio.Event()
         self._room = asyncio.Event()
         self._again: list[Delivery] = []  # could not be settled: to be handled again
         self._history = False  # look through our own pending list before reading new entries
         self._reader: Transport | None = None
+        self._reads = 0  # counts blocking reads; odd while one is under way
+        self._metrics, self._series = instruments(), {"router": name}
+        watch(self)
 
     # -- for the handler
 
     def done(self, keys: Iterable[Key]) -> None:
         """These entries are settled, or left to the lease: their slots are free."""
+        before = len(self.held)
         self.held.difference_update(keys)
+        self.tally.settled += before - len(self.held)
         self._room.set()
 
     def retry(self, deliveries: Iterable[Delivery]) -> None:
@@ -117,7 +135,9 @@ class Router:
         They stay held, and are not read again: each reading would count as a delivery, and an
         outage alone would make poison of healthy entries.
         """
-        self._again += [d for d in deliveries if d.key in self.held]
+        again = [d for d in deliveries if d.key in self.held]
+        self.tally.failed += len(again)
+        self._again += again
         self._room.set()
 
     # -- component
@@ -126,20 +146,52 @@ class Router:
         """Stop reading. Idempotent; before `run` it makes `run` return at once."""
         self._draining.set()
         self._room.set()
+        self.pace.wake()
+
+    @property
+    def state(self) -> str:
+        """`running`, `throttled`, `paused`, `draining` or `drained`."""
+        if self.ended.is_set():
+            return "drained"
+        if self._draining.is_set():
+            return "draining"
+        if self.pace.ms < 0 or self.paused:
+            return "paused"
+        return "throttled" if self.pace.ms else "running"
+
+    async def throttle(self, ms: int) -> None:
+        """Change the pace; returns once no read under the old one is under way.
+
+        What such a read still brings is handled: it was this consumer's when the server gave it.
+        """
+        if not self.pace.set(ms) or not ms:
+            return
+        read, until = self._reads, time.monotonic() + UNBLOCK_S
+        while self._reads == read and read % 2 and time.monotonic() < until:
+            assert self._reader is not None
+            try:
+                await self._connection.transport.unblock(self._reader)
+            except HotMeshError:
+                return  # the read fails as well, and the next one keeps the pace
+            await asyncio.sleep(0.01)
 
     async def run(self, started: asyncio.Event) -> None:
         """Read until drained. What is held then is the handler's to finish or to hand back."""
         for stream in self.streams:
-            await self._with_backoff("create_group", leases.create_group, stream, self.group)
+            await self._with_backoff(
+                "create_group", leases.create_group, stream, self.group, self._start_of(stream)
+            )
         # One that goes silent is dropped: keepalive can't see a path that was forgotten on the way.
         silence_s = self.settings.block_ms / 1000 + SILENCE_S
-        self._reader = await self._connection.reader(silence_s=silence_s)
+        await self._with_backoff("connect", self._connect, silence_s)
+        if self._reader is None:
+            return  # drained while the server was away
         try:
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._read_all(started), name=f"{self.name}.read")
                 side = [
-                    tasks.create_task(self._sweep(), name=f"{self.name}.sweep"),
-                    tasks.create_task(self._extend(), name=f"{self.name}.extend"),
+                    tasks.create_task(Sweep(self._store, self).run(), name=f"{self.name}.sweep"),
+                    tasks.create_task(Extend(self._store, self).run(), name=f"{self.name}.extend"),
                 ]
                 await self._draining.wait()
                 await self._unblock(reading)
@@ -148,6 +200,10 @@ class Router:
                     task.cancel()
         finally:
             await self._reader.close()
+            self.ended.set()
+
+    async def _connect(self, store: Store, silence_s: float) -> None:
+        self._reader = await self._connection.reader(silence_s=silence_s)
 
     async def retire(self) -> None:
         """Forget this consumer, when it holds nothing any more."""
@@ -156,7 +212,7 @@ class Router:
 
     async def release(self) -> None:
         """Hand back what is still held, so that a sibling takes it at once."""
-        for stream, ids in _by_stream(self.held).items():
+        for stream, ids in by_stream(self.held).items():
             idle_ms = self.settings.lease_ms
             await leases.release(self._store, stream, self.group, self.consumer, idle_ms, ids)
         self.held.clear()
@@ -173,8 +229,12 @@ class Router:
                     await self._handle_again()
                 elif self._history:
                     await self._look_back()
-                elif self.settings.capacity <= len(self.held) or self.paused:
+                elif self._room_left() <= 0 or self.paused:
                     await self._wait_for_room()
+                elif self.pace.ms < 0:
+                    await self.pace.sleep(None)
+                elif delay_s := self.pace.wait_s():
+                    await self.pace.sleep(delay_s)
                 else:
                     await self._take(await self._read())
                 if not self._again:
@@ -185,19 +245,24 @@ class Router:
 
     async def _read(self) -> list[Delivery]:
         assert self._reader is not None
-        free = self.settings.capacity - len(self.held)
-        count = max(1, min(free, self.settings.batch_max) // len(self.streams))
+        count = max(1, min(self._room_left(), self.settings.batch_max) // self._shares)
+        if self.pace.ms:
+            count = 1
         command: list[Any] = ["XREADGROUP", "GROUP", self.group, self.consumer, "COUNT", count]
         command += ["BLOCK", self.settings.block_ms, "STREAMS", *self.streams]
         command += [">"] * len(self.streams)
+        self._reads += 1
         try:
             reply = await self._reader.execute(*command)
         except ServerUnavailable:
             self._history = True  # a lost reply may have left entries in our pending list
             raise
+        finally:
+            self._reads += 1
+        self.read_at = time.monotonic()
         deliveries = []
         for stream, entries in reply or ():
-            deliveries += parse(stream.decode(), entries)
+            deliveries += self._parse(stream.decode(), entries)
         return deliveries
 
     async def _look_back(self) -> None:
@@ -210,7 +275,9 @@ class Router:
                     self._store, stream, self.group, self.consumer, after=after
                 )
                 lost = [
-                    d for d in parse(stream, found) if d.key not in held and d.key not in self.held
+                    d
+                    for d in self._parse(stream, found)
+                    if d.key not in held and d.key not in self.held
                 ]
                 await self._take(lost)
                 if not after:
@@ -224,12 +291,17 @@ class Router:
     async def _take(self, batch: list[Delivery]) -> None:
         """Note what is held, bury what can't be handled, hand the rest on."""
         self.held.update(d.key for d in batch)
+        self.tally.taken += len(batch)
+        if self.pace.ms and batch:
+            self.pace.took(len(batch))
+        if batch:
+            self._metrics.consumed.add(len(batch), self._series)
         live = []
         for delivery in batch:
             if delivery.payload is None:
                 await self._bury(delivery, "the entry holds no payload")
             elif delivery.count > self.settings.deliveries_max and not is_of_another_release(
-                delivery.payload
+                delivery.payload, delivery.extra
             ):
                 reason = f"delivered {delivery.count - 1} times and never settled"
                 await self._bury(delivery, reason)
@@ -247,6 +319,7 @@ class Router:
             raise
 
     async def _bury(self, delivery: Delivery, reason: str) -> None:
+        self.tally.buried += 1
         log.warning("entry.dead_lettered", stream=delivery.stream, entry=delivery.id, reason=reason)
         try:
             await self._handler.bury(delivery, reason)
@@ -255,7 +328,7 @@ class Router:
             self.retry([delivery])
 
     async def _count(self, deliveries: list[Delivery]) -> None:
-        for stream, ids in _by_stream({d.key for d in deliveries}).items():
+        for stream, ids in by_stream({d.key for d in deliveries}).items():
             counts = await leases.delivery_counts(
                 self._store, stream, self.group, self.consumer, ids
             )
@@ -265,11 +338,12 @@ class Router:
 
     async def _wait_for_room(self) -> None:
         self._room.clear()
-        if self.paused or len(self.held) >= self.settings.capacity:
+        if self.paused or self._room_left() <= 0:
             await self._room.wait()
 
     async def _recover(self, exc: HotMeshError, failures: int) -> None:
         """Wait after a failure, and repair what can be repaired."""
+        self._metrics.read_failed.add(1, self._series)
         if isinstance(exc, ReplyError) and exc.kind in ("NOGROUP", "UNBLOCKED"):
             if exc.kind == "NOGROUP":
                 log.error("group.lost", group=self.group, streams=self.streams, error=str(exc))
@@ -297,75 +371,42 @@ class Router:
                 await self._reader.close()
             await asyncio.wait([reading], timeout=0.05)
 
-    # -- leases
+    # -- leases, see lease.py
 
-    async def _extend(self) -> None:
-        interval_ms = self.settings.lease_ms / 3
-        while True:
-            await asyncio.sleep(interval_ms / 1000)
-            for stream, ids in _by_stream(self.held).items():
-                try:
-                    lost = await leases.extend(self._store, stream, self.group, self.consumer, ids)
-                except HotMeshError as exc:
-                    log.warning("lease.extend_failed", stream=stream, error=str(exc))
-                    continue
-                keys = {(stream, id) for id in lost} & self.held
-                if keys:
-                    log.warning("lease.lost", stream=stream, entries=len(keys))
-                    self._handler.lost(keys)
-                    self.done(keys)
+    @property
+    def lease_ms(self) -> int:
+        """How long a silent process keeps what it holds."""
+        return self.settings.lease_ms
 
-    async def _sweep(self) -> None:
-        """Claim at boot, then again and again: the dead of this host by name, and what nobody
-        has touched for a lease.
-        """
-        while True:
-            try:
-                for stream in self.streams:
-                    await self._claim_dead(stream)
-                    await self._claim_idle(stream)
-            except HotMeshError as exc:
-                log.warning("sweep.failed", router=self.name, error=str(exc))
-            await asyncio.sleep(SWEEP_MS / 1000 * random.uniform(0.7, 1.3))
+    def free(self) -> int:
+        """How many entries may be claimed now."""
+        if self._draining.is_set() or self.paused or self.pace.ms < 0:
+            return 0
+        room = max(0, min(self._room_left(), leases.CLAIM_MAX))
+        if self.pace.ms:
+            return min(room, 0 if self.pace.wait_s() else 1)
+        return room
 
-    async def _claim_dead(self, stream: str) -> None:
-        for consumer in await leases.consumers(self._store, stream, self.group):
-            if consumer.name == self.consumer:
-                continue
-            if not consumer.pending and consumer.idle_ms > FORGOTTEN_MS:
-                await leases.retire(self._store, stream, self.group, consumer.name)
-            if not is_dead(consumer.name):
-                continue
-            while free := self._free():
-                found = await leases.claim_from(
-                    self._store, stream, self.group, self.consumer, owner=consumer.name, count=free
-                )
-                if not found:
-                    await leases.retire(self._store, stream, self.group, consumer.name)
-                    break
-                await self._take_claimed(stream, found, "dead")
-                if not self._free():
-                    return
-
-    async def _claim_idle(self, stream: str) -> None:
-        if free := self._free():
-            lease_ms = self.settings.lease_ms
-            found = await leases.claim_idle(
-                self._store, stream, self.group, self.consumer, idle_ms=lease_ms, count=free
-            )
-            if found:
-                await self._take_claimed(stream, found, "silent")
-
-    async def _take_claimed(self, stream: str, found: list[Any], owner: str) -> None:
-        deliveries = [d for d in parse(stream, found) if d.key not in self.held]
+    async def take_claimed(self, stream: str, found: list[Any], owner: str) -> None:
+        """Take what was claimed from a dead or silent owner."""
+        deliveries = [d for d in self._parse(stream, found) if d.key not in self.held]
         await self._count(deliveries)
+        self._metrics.claimed.add(len(deliveries), self._series)
         log.info("entries.claimed", stream=stream, entries=len(deliveries), owner=owner)
+        self.tally.claimed += len(deliveries)
         await self._take(deliveries)
 
-    def _free(self) -> int:
-        if self._draining.is_set() or self.paused:
-            return 0
-        return max(0, min(self.settings.capacity - len(self.held), leases.CLAIM_MAX))
+    def lose(self, stream: str, keys: set[Key]) -> None:
+        """These entries are another's by now."""
+        log.warning("lease.lost", stream=stream, entries=len(keys))
+        self._handler.lost(keys)
+        self.done(keys)
+
+    def _room_left(self) -> int:
+        return self.settings.capacity - len(self.held) + self.ending
+
+    def _start_of(self, stream: str) -> str:
+        return self._start if stream in self.streams[: self._shares] else "0"
 
     # -- waiting
 
@@ -385,13 +426,6 @@ class Router:
             await asyncio.wait_for(self._draining.wait(), delay_ms / 1000)
         except TimeoutError:
             pass
-
-
-def _by_stream(keys: Iterable[Key]) -> dict[str, list[bytes]]:
-    found: dict[str, list[bytes]] = {}
-    for stream, id in keys:
-        found.setdefault(stream, []).append(id)
-    return found
 
 
 def _pause_ms(failures: int) -> float:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
+from hotmesh.errors import HotMeshError
 from hotmesh.store.jobs import Store
 from hotmesh.store.keys import Partition
+
+_ID = re.compile(r"(\d{1,4}):(\d{1,19}-\d{1,19})", re.ASCII)
 
 DEAD_MAX = 100_000
 """Dead letters kept per partition; the oldest go first."""
@@ -31,6 +37,55 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     deliveries: int
     payload: bytes
     at_ms: int
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """A dead letter as it is shown: everything but what its entry holds.
+
+    Attributes:
+        at: ISO 8601, on the server's clock.
+        bytes: The size of what it holds.
+    """
+
+    id: str
+    at: str
+    reason: str
+    stream: str
+    job: str
+    deliveries: int
+    bytes: int
+
+
+class DeadLetterNotFound(HotMeshError):
+    """There is no dead letter of an id."""
+
+    code = 404
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        super().__init__(f"there is no dead letter {id!r}; hotmesh dlq list shows their ids")
+
+
+def facts_of(letter: DeadLetter) -> Facts:
+    """What is shown of a dead letter."""
+    at = datetime.fromtimestamp(letter.at_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return Facts(
+        id=letter.id,
+        at=at,
+        reason=letter.reason,
+        stream=letter.stream,
+        job=letter.job,
+        deliveries=letter.deliveries,
+        bytes=len(letter.payload),
+    )
+
+
+def content_of(payload: bytes) -> tuple[Any, bool]:
+    """What an entry holds and True; its bytes and False when they can't be decoded."""
+    try:
+        return msgspec.msgpack.decode(payload), True
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return payload, False
 
 
 def bury_op(
@@ -72,6 +127,18 @@ async def find(store: Store, *, limit: int = 100, job: str | None = None) -> lis
     return sorted(found, key=lambda d: d.at_ms, reverse=True)[:limit]
 
 
+async def get(store: Store, id: str) -> DeadLetter:
+    """One dead letter.
+
+    Raises:
+        DeadLetterNotFound
+    """
+    found = await _row(store, id)
+    if found is None:
+        raise DeadLetterNotFound(id)
+    return _letter(*found)
+
+
 async def retry(store: Store, id: str) -> bool:
     """Append the entry to its stream again and forget the dead letter; False when there is none
     of that id.
@@ -85,15 +152,31 @@ async def drop(store: Store, id: str) -> bool:
 
 
 async def _redrive(store: Store, id: str, again: str) -> bool:
-    number, _, entry = id.partition(":")
-    if not number.isdigit() or int(number) >= len(store.keys.partitions) or not entry:
+    found = await _row(store, id)
+    if found is None:
         return False
-    partition = store.keys.partitions[int(number)]
-    rows: Sequence[Any] = await store.transport.execute("XRANGE", partition.dead, entry, entry)
-    if not rows:
-        return False
-    stream = _letter(int(number), rows[0]).stream
-    return bool(await store.run("redrive", [partition.dead, stream], entry, again))
+    letter = _letter(*found)
+    dead = store.keys.partitions[found[0]].dead
+    entry = letter.id.partition(":")[2]
+    return await redrive(store, dead, letter.stream, entry, again=again == "1")
+
+
+async def redrive(store: Store, dead: str, stream: str, id: str, *, again: bool) -> bool:
+    """Take a dead letter out of `dead`, and append its entry to `stream` again; False when there
+    is none of that id.
+    """
+    return bool(await store.run("redrive", [dead, stream], id, "1" if again else "0"))
+
+
+async def _row(store: Store, id: str) -> tuple[int, Any] | None:
+    """Its partition and its entry; None for an id that names nothing."""
+    found = _ID.fullmatch(id)
+    if found is None or int(found[1]) >= len(store.keys.partitions):
+        return None
+    number, entry = int(found[1]), found[2]
+    dead = store.keys.partitions[number].dead
+    rows: Sequence[Any] = await store.transport.execute("XRANGE", dead, entry, entry)
+    return (number, rows[0]) if rows else None
 
 
 def _letter(number: int, row: Any) -> DeadLetter:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from msgspec import Struct
 
@@ -22,7 +23,7 @@ from hotmesh.errors import HotMeshError, Overloaded, ServerUnavailable, StateLos
 from hotmesh.log import get_logger
 from hotmesh.store.encode import Command
 from hotmesh.store.keys import Keys, Partition
-from hotmesh.store.scripts import load
+from hotmesh.store.scripts import Script, load
 
 BATCH_MAX = 500
 """Commands of one pipeline: more would hold all of them and their replies in memory for nothing."""
@@ -31,6 +32,9 @@ RELOADS_MAX = 3
 RETRIES_MAX = 6
 ANSWER_RETRIES_MAX = 40
 """About half a minute of an outage: a finished handler's answer is worth that wait."""
+
+ONCE_MS = 7 * 86_400_000
+"""How long the receipt of a start is kept, unless whoever asked for it takes it back."""
 
 T = TypeVar("T")
 
@@ -90,6 +94,8 @@ class New(Struct, frozen=True, kw_only=True):
         version: What must be active; "" when any will do (a child runs on its parent's).
         backlog_max: Refuse when the first stream that it appends to holds this many entries; 0 for
             no bound.
+        once: A receipt that outlives the job's record, "" for none: while it is kept, a repeated
+            start of that name is a duplicate.
     """
 
     jid: str
@@ -97,16 +103,36 @@ class New(Struct, frozen=True, kw_only=True):
     request: str = ""
     version: str = ""
     backlog_max: int = 0
+    once: str = ""
     entries: Entry | None = None
 
 
 class Clock:
-    """The server's clock, seen from here: its last reading plus the time since."""
+    """The server's clock, seen from here: its last reading plus the time since.
 
-    __slots__ = ("_at", "_ms", "skew_ms")
+    Attributes:
+        skew_ms: What scripts add to the server's clock; 0 outside of tests.
+        skipped: Called when time was skipped: what was asleep until a timer looks again.
+    """
+
+    __slots__ = ("__weakref__", "_at", "_ms", "skew_ms", "skipped")
+
+    skipped_ms: ClassVar[int] = 0
+    _all: ClassVar[weakref.WeakSet[Clock]] = weakref.WeakSet()
 
     def __init__(self) -> None:
-        self._ms, self._at, self.skew_ms = 0, 0.0, 0
+        self._ms, self._at, self.skew_ms = 0, 0.0, Clock.skipped_ms
+        self.skipped: list[Callable[[], None]] = []
+        Clock._all.add(self)
+
+    @classmethod
+    def skip(cls, ms: int) -> None:
+        """For tests: let time pass for every clock of this process, those to come included."""
+        cls.skipped_ms += ms
+        for clock in list(cls._all):
+            clock.skew_ms += ms
+            for wake in list(clock.skipped):
+                wake()
 
     def read(self, reply: Sequence[bytes]) -> int:
         """Take a TIME reply; milliseconds since the epoch, with the skew of tests."""
@@ -125,14 +151,19 @@ class Store:
     def __init__(self, transport: Transport, keys: Keys) -> None:
         self.transport, self.keys = transport, keys
         self.clock = Clock()
-        self.scripts = load(shebang=True)
+        self.scripts = self.load_scripts(shebang=True)
         self._apply = ""
+
+    @staticmethod
+    def load_scripts(*, shebang: bool) -> dict[str, Script]:
+        """The scripts that `run` knows by name; `hotmesh.streams` has more."""
+        return load(shebang=shebang)
 
     async def open(self) -> None:
         """Make the scripts known and read the clock; again on every connection that follows."""
         probe = await self.transport.execute_many([("SCRIPT", "LOAD", "#!lua\nreturn 1")])
         # Redis 6.2 can't compile the first line that later servers want.
-        self.scripts = load(shebang=not isinstance(probe[0], ReplyError))
+        self.scripts = self.load_scripts(shebang=not isinstance(probe[0], ReplyError))
         self._apply = self.scripts["apply"].sha
         self.transport.on_connect.append(self._load_scripts)
         await self._load_scripts(self.transport)
@@ -207,6 +238,9 @@ class Store:
         if isinstance(item, New):
             if item.request:
                 command.ops[0] += [REQUEST, item.request]
+            if item.once:
+                receipt = command.key(partition.receipt(item.once))
+                command.ops.append(["first", receipt, ONCE_MS])
             guard[3:5] = self._backlog(item, command, partition)
         return command.arguments(self._apply, guard, self.clock.skew_ms)
 
@@ -227,12 +261,19 @@ class Store:
         return guard
 
     async def answer(
-        self, entry: Entry, consumer: str, ops: Sequence[list[Any]], keys: Sequence[str]
+        self,
+        entry: Entry,
+        consumer: str,
+        ops: Sequence[list[Any]],
+        keys: Sequence[str],
+        *,
+        keep: bool = False,
     ) -> Verdict:
         """Settle one entry that this consumer holds, with ops that write no job.
 
         Args:
             ops: Their keys are named by position: the first of `keys` is 3.
+            keep: Leave the entry in its stream: other groups read it too.
 
         Returns:
             APPLIED, or LOST when the entry is another's by now.
@@ -240,18 +281,22 @@ class Store:
         command = Command(entry.stream, entry.stream)
         command.keys += keys
         command.ops += ops
-        guard = ["owner", entry.group, consumer, next(_ids(entry))]
+        guard = ["owner", entry.group, consumer, next(_ids(entry)), "1" if keep else ""]
         arguments = command.arguments(self._apply, guard, self.clock.skew_ms)
         return Verdict((await self._run([arguments]))[0])
 
     async def pop_due(self, partition: Partition, limit: int = 500) -> tuple[int, int]:
-        """Move due timers into the engine stream.
+        """Move due timers into the engine stream; see `pop`."""
+        return await self.pop(partition.timers, partition.engine, limit)
+
+    async def pop(self, timers: str, stream: str, limit: int) -> tuple[int, int]:
+        """Move due timers into the stream that they are for.
 
         Returns:
             How many, and the milliseconds until the next one, -1 when there is none.
         """
         sha = self.scripts["due"].sha
-        command = ("EVALSHA", sha, 2, partition.timers, partition.engine, self.clock.skew_ms, limit)
+        command = ("EVALSHA", sha, 2, timers, stream, self.clock.skew_ms, limit)
         moved, next_ms = (await self._run([command]))[0]
         return moved, next_ms
 

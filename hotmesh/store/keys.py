@@ -110,6 +110,8 @@ class Keys:
         "namespace",
         "partitions",
         "plans",
+        "talk",
+        "throttles",
         "uses",
         "wake",
     )
@@ -122,7 +124,9 @@ class Keys:
         self.collecting = f"{self.app}:collecting"
         self.jobs = f"{namespace}:{{{app_id}/*}}:j:*"  # a pattern: neither part can hold a glob
         self.members = f"{self.app}:members"
+        self.throttles = f"{self.app}:throttles"
         self.fleet = f"{self.app}:fleet"
+        self.talk = f"{self.app}:talk"
         self.wake = f"{self.app}:wake"
         self.partitions = tuple(Partition(namespace, app_id, p) for p in range(partitions))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -22,13 +22,20 @@ class Consumer(Struct, frozen=True):
     idle_ms: int
 
 
-async def create_group(store: Store, stream: str, group: str) -> None:
-    """Make the group and its stream, from the first entry on; nothing when it exists."""
+async def create_group(store: Store, stream: str, group: str, start: str = "0") -> None:
+    """Make the group and its stream, from the first entry on, or after the entry `start`;
+    nothing when it exists.
+    """
     replies = await store.transport.execute_many(
-        [("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")]
+        [("XGROUP", "CREATE", stream, group, start, "MKSTREAM")]
     )
     if isinstance(replies[0], ReplyError) and replies[0].kind != "BUSYGROUP":
         raise replies[0]
+
+
+async def seek(store: Store, stream: str, group: str, after: str) -> None:
+    """Have a group read on after another entry."""
+    await store.transport.execute("XGROUP", "SETID", stream, group, after)
 
 
 async def extend(
@@ -45,6 +52,15 @@ async def release(
     """Hand entries back, as if they had been idle for `idle_ms`; how many were still ours."""
     count: int = await store.run("release", [stream], group, consumer, idle_ms, *ids)
     return count
+
+
+async def recount(
+    store: Store, stream: str, group: str, consumer: str, counts: Mapping[bytes, int]
+) -> int:
+    """Say how often entries were begun; how many of them are still ours."""
+    pairs = [part for pair in counts.items() for part in pair]
+    held: int = await store.run("recount", [stream], group, consumer, *pairs)
+    return held
 
 
 async def retire(store: Store, stream: str, group: str, consumer: str) -> bool:

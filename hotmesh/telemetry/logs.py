@@ -1,7 +1,8 @@
 """structlog for a program that owns its process; a library never configures logs.
 
 Events go through the standard loggers `hotmesh.*`, so their levels and handlers count, and what
-user code logs with `logging` comes out in the same form. Everything goes to stderr.
+user code logs with `logging` comes out in the same form. Everything goes to stderr. An event of a
+handler, its own included, has `job` and `activity`; one of a traced run has `trace` and `span` too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import sys
 from typing import Any, TextIO
 
 import structlog
+from opentelemetry import trace
+from opentelemetry.trace import format_span_id, format_trace_id
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 
@@ -36,7 +39,8 @@ def configure_logs(
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *_renderers(is_console, stream.isatty()),
             ],
-            foreign_pre_chain=_shared(),
+            # What user code logs with `logging` belongs to its job as well.
+            foreign_pre_chain=[structlog.contextvars.merge_contextvars, *_shared()],
         )
     )
     root = logging.getLogger()
@@ -56,8 +60,20 @@ def configure_logs(
     )
 
 
+def add_span(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """The ids of the span in which an event was logged, as `trace` and `span`, unless it has its
+    own.
+    """
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid and "trace" not in event:
+        event["trace"] = format_trace_id(context.trace_id)
+        event["span"] = format_span_id(context.span_id)
+    return event
+
+
 def _shared() -> list[Processor]:
     return [
+        add_span,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -23,20 +23,51 @@ KINDS = ("none", "console", "otlp")
 _close: list[Callable[[], Any]] = []
 
 
-def configure(service: str) -> None:
-    """Set the global providers that the variables ask for.
+def configure(service: str, *, endpoint: str | None = None, sample: float = 1.0) -> None:
+    """Set the global providers that the variables, or the arguments, ask for.
 
     Args:
         service: `service.name`, unless `OTEL_SERVICE_NAME` names it.
+        endpoint: Base URL of a collector: traces and metrics go there by OTLP over HTTP, whatever
+            the variables say.
+        sample: Which share of the runs that begin here is traced, 0 to 1. Less than 1 beats
+            `OTEL_TRACES_SAMPLER`.
 
     Raises:
         SettingsInvalid: An exporter that we do not have, or that is not installed.
     """
     traces, metrics = _kind("OTEL_TRACES_EXPORTER"), _kind("OTEL_METRICS_EXPORTER")
+    if endpoint is not None:
+        traces = metrics = "otlp"
     if traces != "none":
-        _configure_traces(traces, service)
+        _configure_traces(traces, service, endpoint, sample)
     if metrics != "none":
-        _configure_metrics(metrics, service)
+        _configure_metrics(metrics, service, endpoint)
+
+
+def add_prometheus(service: str) -> None:
+    """Have `/metrics` show what is measured, beside what the variables ask for.
+
+    Raises:
+        SettingsInvalid: The extra is not installed.
+    """
+    from opentelemetry import metrics
+    from opentelemetry.sdk.metrics import MeterProvider
+
+    try:
+        from opentelemetry.exporter.prometheus import PrometheusMetricReader
+    except ImportError as exc:
+        raise SettingsInvalid(
+            "/metrics needs the Prometheus exporter; run pip install 'hotmesh[admin]'"
+        ) from exc
+    reader = PrometheusMetricReader()
+    provider = metrics.get_meter_provider()
+    if isinstance(provider, MeterProvider):
+        provider.add_metric_reader(reader)
+        return
+    provider = MeterProvider([reader], resource=_resource(service), shutdown_on_exit=False)
+    metrics.set_meter_provider(provider)
+    _close.append(provider.shutdown)
 
 
 def close() -> None:
@@ -45,19 +76,27 @@ def close() -> None:
         _close.pop()()
 
 
-def _configure_traces(kind: str, service: str) -> None:
+def _configure_traces(kind: str, service: str, endpoint: str | None, sample: float) -> None:
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+    from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
-    exporter = ConsoleSpanExporter(out=sys.stderr) if kind == "console" else _otlp("trace", "Span")
-    provider = TracerProvider(resource=_resource(service), shutdown_on_exit=False)
+    if kind == "console":
+        exporter = ConsoleSpanExporter(out=sys.stderr)
+    else:
+        exporter = _otlp("trace", "Span", endpoint, "v1/traces")
+    provider = TracerProvider(
+        sampler=ParentBasedTraceIdRatio(sample) if sample < 1 else None,
+        resource=_resource(service),
+        shutdown_on_exit=False,
+    )
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     _close.append(provider.shutdown)
 
 
-def _configure_metrics(kind: str, service: str) -> None:
+def _configure_metrics(kind: str, service: str, endpoint: str | None) -> None:
     from opentelemetry import metrics
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import (
@@ -65,9 +104,10 @@ def _configure_metrics(kind: str, service: str) -> None:
         PeriodicExportingMetricReader,
     )
 
-    exporter = (
-        ConsoleMetricExporter(out=sys.stderr) if kind == "console" else _otlp("metric", "Metric")
-    )
+    if kind == "console":
+        exporter = ConsoleMetricExporter(out=sys.stderr)
+    else:
+        exporter = _otlp("metric", "Metric", endpoint, "v1/metrics")
     reader = PeriodicExportingMetricReader(exporter)
     provider = MeterProvider([reader], resource=_resource(service), shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
@@ -81,12 +121,13 @@ def _kind(variable: str) -> str:
     return kind
 
 
-def _otlp(signal: str, prefix: str) -> Any:
+def _otlp(signal: str, prefix: str, endpoint: str | None, path: str) -> Any:
     from importlib import import_module
 
     name = f"opentelemetry.exporter.otlp.proto.http.{signal}_exporter"
+    where = {} if endpoint is None else {"endpoint": f"{endpoint.rstrip('/')}/{path}"}
     try:
-        return getattr(import_module(name), f"OTLP{prefix}Exporter")()
+        return getattr(import_module(name), f"OTLP{prefix}Exporter")(**where)
     except ImportError as exc:
         raise SettingsInvalid(
             "an exporter is 'otlp', and no OTLP exporter is installed; run "

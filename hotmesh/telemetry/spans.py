@@ -7,8 +7,7 @@ start said no.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,9 @@ from opentelemetry.trace import (
 
 if TYPE_CHECKING:
     from hotmesh.core import Note, SpanRef
+    from hotmesh.core.lineage import SpanLink
     from hotmesh.messages import StreamMetadata
+    from hotmesh.telemetry.head import Told
 
 SCOPE = "hotmesh"
 LEGS = "hotmesh.legs"
@@ -101,6 +102,12 @@ def processing(metadata: StreamMetadata) -> Iterator[Span | None]:
     if tracer is None:
         yield None
         return
+    context = context_of(metadata.trace)
+    if context is not None and not context.trace_flags.sampled:
+        # The head has decided; what the handler opens must know, or it begins traces of its own.
+        with trace.use_span(NonRecordingSpan(context), end_on_exit=False):
+            yield None
+        return
     with tracer.start_as_current_span(
         f"process {metadata.topic}",
         context=_below(metadata.trace),
@@ -131,17 +138,16 @@ class Spans:
         ref = note.span
         tracer = _tracer(LEGS)
         itself = context_of(ref.trace) if ref is not None else None
-        if ref is None or tracer is None or itself is None:
+        if ref is None or tracer is None or itself is None or not itself.trace_flags.sampled:
             return
-        link = context_of(ref.link)
-        ids: _Given = _ids_of(tracer)
+        ids: Told = _ids_of(tracer)
         ids.next = itself
         name = f"run {note.type}" if ref.leg == 0 else f"{note.type} {note.aid}"
         span = tracer.start_span(
             name,
             context=_below(f"{ref.trace[:36]}{ref.parent}{ref.trace[52:]}") or Context(),
             attributes=self._attributes(note, ref),
-            links=[Link(link, {"hotmesh.link": "signal"})] if link is not None else None,
+            links=_links(ref.links) if ref.links else None,
             start_time=ref.at_ms * NS_PER_MS,
         )
         ids.next = None
@@ -161,29 +167,24 @@ class Spans:
         }
         if note.kind == "leg.ended":
             facts |= {"hotmesh.code": note.code, "hotmesh.attempt": note.attempt}
+        if arms := [link.activity for link in ref.links if link.kind == "join"]:
+            facts["hotmesh.join.of"] = arms  # links are not searched by every tool
         for name, value in ref.facts.items():
             if isinstance(value, (str, bool, int, float)):
                 facts[f"hotmesh.data.{name}"] = value
         return facts
 
 
-class _Given(threading.local):
-    """An id generator that gives the ids of the span that is about to be made, where it has been
-    told.
-    """
-
-    def __init__(self, other: Any) -> None:
-        self._other = other
-        self.next: SpanContext | None = None
-
-    def generate_span_id(self) -> int:
-        return int(self.next.span_id if self.next else self._other.generate_span_id())
-
-    def generate_trace_id(self) -> int:
-        return int(self.next.trace_id if self.next else self._other.generate_trace_id())
-
-    def is_trace_id_random(self) -> bool:
-        return bool(self._other.is_trace_id_random())
+def _links(links: Sequence[SpanLink]) -> list[Link]:
+    found = []
+    for link in links:
+        context = context_of(link.trace)
+        if context is not None:
+            facts: dict[str, str] = {"hotmesh.link": link.kind}
+            if link.activity:
+                facts["hotmesh.activity.id"] = link.activity
+            found.append(Link(context, facts))
+    return found
 
 
 def _ids_of(tracer: Tracer) -> Any:
@@ -203,8 +204,10 @@ def _made(provider: TracerProvider, scope: str) -> Tracer | None:
     """Asked of a provider once: it takes a lock and edits the warnings' filters each time."""
     tracer = provider.get_tracer(scope)
     ids = _ids_of(tracer)
-    if ids is not None and scope == LEGS and not isinstance(ids, _Given):
-        tracer.id_generator = _Given(ids)  # type: ignore[attr-defined]  # of the SDK's
+    if ids is not None and scope == LEGS:
+        from hotmesh.telemetry.head import install
+
+        install(tracer)  # type: ignore[arg-type]  # what has an id generator is of the SDK
     return tracer if ids is not None else None
 
 

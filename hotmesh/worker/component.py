@@ -44,6 +44,9 @@ from hotmesh.worker.signature import Handler
 log = get_logger("hotmesh.worker")
 
 THREADS_MAX = 32
+CANCEL_S = 0.5
+"""How long a cancelled handler may take to clean up before its entry is handed back anyhow."""
+
 UNDELIVERABLE_CODE = 999
 """The code of an activity whose call was delivered too often: its worker dies on it."""
 
@@ -159,16 +162,22 @@ class WorkerComponent:
             task.cancel()
         if left:
             log.warning("worker.handed_back", topic=self.topic, entries=len(left))
-            await asyncio.wait(left)
+            # Also from a handler that ignores its cancellation: its answer is dropped then.
+            await asyncio.wait(left, timeout=CANCEL_S)
             await self.router.release()
 
     # -- one call
 
     async def _call(self, delivery: Delivery, work: Work) -> None:
-        watch = Stopwatch()
+        watch, outcome = Stopwatch(), "cancelled"
         try:
             async with self._slots:
+                self._measure_wait(delivery)
+                watch = Stopwatch()
                 reply = await self._invoker.call(work, f"{delivery.id.decode()}/{work.attempt}")
+            outcome = reply.status if reply is not None else "none"
+            if reply is not None:
+                self.router.tally.count(reply.code)
             await self._conclude(delivery, work, reply)
         except HotMeshError as exc:
             # The answer could not be written in all that time: the lease decides who runs the call
@@ -179,7 +188,13 @@ class WorkerComponent:
             self.router.done([delivery.key])
         finally:
             self._tasks.pop(delivery.key, None)
-            self._metrics.process_duration.record(watch.read(), {"topic": self.topic})
+            attributes = {"topic": self.topic, "outcome": outcome}
+            self._metrics.process_duration.record(watch.read(), attributes)
+
+    def _measure_wait(self, delivery: Delivery) -> None:
+        """From the entry's time, which its id tells, until now, both on the server's clock."""
+        waited_ms = self._store.clock.now_ms() - int(delivery.id.partition(b"-")[0])
+        self._metrics.queue_wait.record(max(0, waited_ms) / 1000, {"topic": self.topic})
 
     async def _conclude(self, delivery: Delivery, work: Work, reply: Reply | None) -> None:
         entry = Entry(delivery.stream, GROUP_WORKER, (delivery.id,))
@@ -195,6 +210,7 @@ class WorkerComponent:
                 return
         verdict = await self._settle(entry, self.router.consumer, partition, reply)
         if verdict is Verdict.LOST:
+            self._metrics.answers_dropped.add(1, {"topic": self.topic})
             log.info("answer.dropped", job=work.jid, topic=self.topic, entry=delivery.id)
 
     async def _again(self, entry: Entry, partition: Partition, work: Work, delay_ms: int) -> None:

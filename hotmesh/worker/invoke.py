@@ -72,7 +72,7 @@ class Invoker:
             try_count=work.attempt,
             trace=work.trace,
         )
-        bind_contextvars(job=work.jid, activity=work.aid, trace=work.trace[3:35])
+        bind_contextvars(job=work.jid, activity=work.aid)
         if not work.trace:
             return await self._answered(work, rid, metadata)
         with spans.processing(metadata) as span:
@@ -81,6 +81,8 @@ class Invoker:
                 trace = spans.traceparent_of(span.get_span_context())
                 work = msgspec.structs.replace(work, trace=trace)
                 metadata = msgspec.structs.replace(metadata, trace=trace)
+            else:  # traced elsewhere: what is logged here leads there all the same
+                bind_contextvars(trace=work.trace[3:35], span=work.trace[36:52])
             reply = await self._answered(work, rid, metadata)
             if span is not None and reply is not None and reply.status == "error":
                 span.set_status(StatusCode.ERROR)

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 import hotmesh
-from hotmesh import HotMesh, errors, mapping
+from hotmesh import HotMesh, Router, errors, mapping
 from hotmesh.errors import HotMeshError
+from hotmesh.mesh.fleet import QuorumMessage
 from hotmesh.mesh.options import HookAllResult, PlanResult
 from hotmesh.mesh.output import JobMetadata
 from hotmesh.mesh.timeline import Timeline, TimelineEdge, TimelineLeg
 from hotmesh.messages import StreamMetadata
-from hotmesh.quorum import Profile
+from hotmesh.quorum import Part, Profile
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "api.md"
 TEXT = PAGE.read_text()
@@ -37,6 +38,8 @@ INNER = [
     TimelineLeg,
     TimelineEdge,
     Profile,
+    Part,
+    QuorumMessage,
 ]
 ERRORS = {
     name: kind
@@ -104,6 +107,16 @@ def test_page_has_no_heading_for_what_is_gone() -> None:
     known |= {s.__name__ for s in STRUCTS} | set(mapping.__all__)
 
     assert {heading.partition("(")[0] for heading in HEADINGS} <= known
+
+
+def test_every_name_of_the_router_is_there() -> None:
+    names = [n for n in vars(Router) if not n.startswith("_")]
+    missing = [n for n in names if f"router.{n}" not in TEXT]
+    assert not missing
+
+    for call in (Router.__init__, Router.subscribe, Router.route):
+        arguments = [n for n in inspect.signature(call).parameters if n not in ("self", "path")]
+        assert not [n for n in arguments if f"`{n}`" not in TEXT and f"`{n}=`" not in TEXT]
 
 
 def test_import_of_the_page_names_what_is_exported() -> None:

@@ -29,6 +29,7 @@ from hotmesh.compiler import (
 from hotmesh.core import state
 from hotmesh.messages import (
     Adopt,
+    Again,
     Begun,
     ChildStart,
     Continue,
@@ -52,6 +53,7 @@ from hotmesh.messages import (
     Woken,
     Work,
 )
+from hotmesh.quorum import wire
 
 BYTES = Path(__file__).with_name("bytes.json")
 
@@ -87,6 +89,7 @@ leg = state.Leg(
     4,
     ["a0,0,1"],
     {"n": 1},
+    TRACE,
 )
 meta = state.Meta(
     "app",
@@ -152,6 +155,26 @@ activity = ActivityPlan(
     persist=True,
     threshold=1,
 )
+part = wire.Part(
+    role="worker:a",
+    topic="a",
+    state="paused",
+    throttle_ms=-1,
+    capacity=100,
+    in_flight=7,
+    taken=50,
+    settled=43,
+    claimed=2,
+    failed=1,
+    buried=3,
+    codes={200: 40, 500: 3},
+    streams=("orders",),
+    group="billing",
+    depth=9,
+    lag=2,
+    pending=7,
+    oldest_ms=150,
+)
 plan = Plan(
     "app",
     "2",
@@ -171,8 +194,11 @@ EXAMPLES: dict[str, Struct] = {
     "Visit": Visit("j2", "2", ChildStart("j2", "sub", "2", DATA, "j1", "a1", ",0,0")),
     "Begun": Begun("j1", "a1", ",0,0", "2", "app", "j2"),
     "Redeliver": Redeliver(work),
+    "Again": Again("hm:{hm~0}:e:orders", "1760000000000-1", 3, (b"p", b"{}", b"k", b"\xff"), "why"),
     "Wake": Wake("j1", "a1", ",0,0", "2", "timeout", 4),
-    "Continue": Continue("j1", "2", (("a1", ",0,0"), ("a2", ",0,1,0")), "rid-1"),
+    "Continue": Continue(
+        "j1", "2", (("a1", ",0,0"), ("a2", ",0,1,0")), "rid-1", TRACE, ("00f0", "00f1")
+    ),
     "Signal": signal,
     "Woken": msgspec.structs.replace(woken, signal=signal),
     "Listen": Listen("hook.x\0key-1", "2", woken, True, "rid-2"),
@@ -207,7 +233,32 @@ EXAMPLES: dict[str, Struct] = {
     "Failure": failure,
     "Extras": state.Extras(("j2",), ("m,0,0",), 15_000, (b"\x91\x01",), (failure,), True),
     "Plan": plan,
+    "Part": part,
+    "Profile": wire.Profile(
+        guid="g1",
+        roles=("engine", "worker:a"),
+        host="h",
+        pid=17,
+        release="0.1.0",
+        consumer="h.17.4711.r",
+        seen_ms=1_760_000_000_000,
+        started_ms=1_750_000_000_000,
+        state="throttled",
+        throttle_ms=-1,
+        memory_bytes=50_000_000,
+        cpu_s=1.5,
+        loop_lag_ms=3,
+        clock_offset_ms=-12,
+        parts=(part,),
+    ),
+    "Question": wire.Question("prepare", "r1", "hm:{app}:c:r1", "2", "g1"),
+    "Answer": wire.Answer("r1", "g1", False, "why", "0123abcd"),
+    "Throttle": wire.Throttle(-1, "h:17", "maintenance", 1_760_000_000_000),
+    "Message": wire.Message("cache.flush", DATA, "topic.x", "g1", "g2"),
 }
+
+FLEET = {"Part", "Profile", "Question", "Answer", "Throttle", "Message"}
+"""Of `hotmesh.quorum.wire`: by pub/sub and in the hashes of the fleet, never in a stream."""
 
 
 def _stored() -> dict[str, type[Struct]]:
@@ -223,7 +274,8 @@ def structs() -> dict[str, type[Struct]]:
         and issubclass(kind, Struct)
         and kind.__module__ == messages.__name__
     }
-    return {**found, **_stored(), "Plan": Plan}
+    fleet = {name: getattr(wire, name) for name in FLEET}
+    return {**found, **_stored(), **fleet, "Plan": Plan}
 
 
 def encode(example: Any) -> bytes:

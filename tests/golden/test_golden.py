@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from examples import EXAMPLES, encode, golden, structs
+from examples import EXAMPLES, FLEET, encode, golden, structs
 from hotmesh.compiler import Plan, decode_plan, encode_plan
 from hotmesh.errors import FormatUnknown
 from hotmesh.messages import decode_engine_entry, decode_signal, decode_work
@@ -84,6 +84,14 @@ def test_a_later_release_may_add_fields_to_a_plan() -> None:
     assert encode_plan(decode_plan(msgspec.msgpack.encode(tree))) == golden()["Plan"]
 
 
+@pytest.mark.parametrize("name", ["Profile", "Part", "Throttle"])
+def test_a_later_release_may_tell_more_of_a_member(name: str) -> None:
+    tree = msgspec.msgpack.decode(golden()[name], strict=False)
+    tree["novelty"] = {"x": 1}
+
+    assert encode(read(name, msgspec.msgpack.encode(tree))) == golden()[name]
+
+
 def test_a_plan_of_a_later_format_is_refused_with_what_to_do() -> None:
     tree = msgspec.msgpack.decode(golden()["Plan"])
     tree["format"] = 99
@@ -118,7 +126,7 @@ def test_tags_are_all_different_and_carry_a_format_number() -> None:
 
 @pytest.mark.parametrize("name", TAGGED)
 def test_what_the_engine_stream_may_hold_is_told_by_its_tag(name: str) -> None:
-    if name in ("Work", "Signal", "RetryRule"):
+    if name in {"Again", "Work", "Signal", "RetryRule"} | FLEET:
         with pytest.raises(msgspec.DecodeError):
             decode_engine_entry(golden()[name])
     else:

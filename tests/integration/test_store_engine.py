@@ -23,7 +23,7 @@ from hotmesh.messages import (
 from hotmesh.payload import encode
 from hotmesh.store import GROUP_ENGINE, Plans, Store
 from hotmesh.telemetry import Observer
-from hotmesh.telemetry.metrics import Metrics
+from hotmesh.telemetry.metrics import instruments
 
 __all__ = ["live", "store", "store_server"]
 
@@ -59,7 +59,11 @@ class Case:
         plans.active_version = "1"
         live.do("SET", store.keys.partitions[0].version, "1")
         self.engine = Engine(
-            store, plans, Observer("app", Metrics(), store.clock.now_ms), Limits(), backlog_max=0
+            store,
+            plans,
+            Observer("app", instruments(), store.clock.now_ms),
+            Limits(),
+            backlog_max=0,
         )
         self.stream = store.keys.partitions[0].engine
 

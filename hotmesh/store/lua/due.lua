@@ -1,8 +1,8 @@
--- due.lua: move due timers of one partition into its engine stream.
--- KEYS: timers (zset), stream (engine stream)        all of one hash tag; no key is built here
+-- due.lua: move due timers into the stream that they are for.
+-- KEYS: timers (zset), stream (the engine's, or a group's of further attempts)        all of one hash tag; no key is built here
 -- ARGV: skew_ms (int, 0 outside tests), limit (1..1000)
 -- RETURNS: number moved; ms until the next timer, or -1 if there is none
--- CALLER: store/jobs.py pop_due        INCLUDES: now
+-- CALLER: store/jobs.py pop        INCLUDES: now
 local now_ms = now(tonumber(ARGV[1]))
 redis.call('XLEN', KEYS[2])
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now_ms), 'LIMIT', 0, ARGV[2])

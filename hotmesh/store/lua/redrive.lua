@@ -1,7 +1,7 @@
 -- redrive.lua: give a dead letter another life, or drop it.
 -- KEYS: dead letters (stream), stream it came from        ARGV: dead letter id, '1' to append its entry again
 -- RETURNS: 1 done, 0 there is no such dead letter
--- CALLER: store/dead.py retry, drop        INCLUDES: none
+-- CALLER: store/dead.py redrive        INCLUDES: none
 local found = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
 if not found then return 0 end
 redis.call('XLEN', KEYS[2])

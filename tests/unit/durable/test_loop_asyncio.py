@@ -140,7 +140,7 @@ def test_as_completed_is_in_order_of_completion() -> None:
         got = [await f for f in asyncio.as_completed([after(3, "c"), after(1, "a"), after(2, "b")])]
         with pytest.raises(TimeoutError):
             for f in asyncio.as_completed([after(9, 1), after(1, 2)], timeout=2):
-                got.append(await f)  # noqa: PERF401
+                got.append(await f)
         with pytest.raises(TypeError):
             list(asyncio.as_completed(after(1, 2)))  # type: ignore[arg-type]
         return got
