@@ -19,7 +19,7 @@ from hotmesh.store.encode import RECEIPT_MS, Command, text
 from hotmesh.store.jobs import Entry, Store, Verdict, translated
 from hotmesh.store.keys import Partition
 
-RUN, TASK, STATE, RESULT, QUEUE, KEEPER = "n", "t", "y", "z", "k", "g"
+RUN, TASK, STATE, RESULT, QUEUE, KEEPER = "n", "t", "y", "v", "k", "g"
 ATTRIBUTES, MEMO, FIRST, NEXT = "a", "o", "i", "nx"
 """Fields of a run's hash beside those of every job; `s<step>` is an open step, `b<step>` what its
 activity's heart last said, `_<name>` a field of the user's.
