@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Worker,
     )
     from hotmesh.messages import StreamData, StreamMetadata, StreamResult
+    from hotmesh.streams.record import Record
 
 # What is public, by the module that has it. Loaded when first asked for: `import hotmesh` alone
 # costs next to nothing, so a command
@@ -64,6 +65,7 @@ _PUBLIC = {
         "Worker",
     ),
     "hotmesh.messages": ("StreamData", "StreamMetadata", "StreamResult"),
+    "hotmesh.streams.record": ("Record",),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
@@ -83,6 +85,7 @@ __all__ = [
     "ModelInvalid",
     "Overloaded",
     "PayloadInvalid",
+    "Record",
     "RetryPolicy",
     "ServerUnavailable",
     "Settings",
