@@ -22,7 +22,7 @@ from hotmesh.errors import HotMeshError, Overloaded, ServerUnavailable, StateLos
 from hotmesh.log import get_logger
 from hotmesh.store.encode import Command
 from hotmesh.store.keys import Keys, Partition
-from hotmesh.store.scripts import load
+from hotmesh.store.scripts import Script, load
 
 BATCH_MAX = 500
 """Commands of one pipeline: more would hold all of them and their replies in memory for nothing."""
@@ -125,14 +125,19 @@ class Store:
     def __init__(self, transport: Transport, keys: Keys) -> None:
         self.transport, self.keys = transport, keys
         self.clock = Clock()
-        self.scripts = load(shebang=True)
+        self.scripts = self.load_scripts(shebang=True)
         self._apply = ""
+
+    @staticmethod
+    def load_scripts(*, shebang: bool) -> dict[str, Script]:
+        """The scripts that `run` knows by name; `hotmesh.streams` has more."""
+        return load(shebang=shebang)
 
     async def open(self) -> None:
         """Make the scripts known and read the clock; again on every connection that follows."""
         probe = await self.transport.execute_many([("SCRIPT", "LOAD", "#!lua\nreturn 1")])
         # Redis 6.2 can't compile the first line that later servers want.
-        self.scripts = load(shebang=not isinstance(probe[0], ReplyError))
+        self.scripts = self.load_scripts(shebang=not isinstance(probe[0], ReplyError))
         self._apply = self.scripts["apply"].sha
         self.transport.on_connect.append(self._load_scripts)
         await self._load_scripts(self.transport)

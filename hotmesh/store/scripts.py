@@ -13,8 +13,9 @@ import re
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
-_ROOT = files("hotmesh.store") / "lua"
+_ROOT: Traversable = files("hotmesh.store") / "lua"
 _INCLUDES = re.compile(r"INCLUDES: ([^\n]*)")
 _SECTIONS = {"guards": ("guard", "settle"), "ops": ("check", "run")}
 _FIRST = ("entry", "owner", "set", "append", "publish", "expire", "turn", "input", "history")
@@ -29,9 +30,9 @@ class Script:
 
     __slots__ = ("name", "sha", "text")
 
-    def __init__(self, name: str, *, shebang: bool = True) -> None:
+    def __init__(self, name: str, *, shebang: bool = True, folder: Traversable = _ROOT) -> None:
         self.name = name
-        body = assemble(name)
+        body = assemble(name, folder)  # type: ignore[arg-type]  # a path, which is hashable
         # Under the shebang the server refuses a script as a whole (out of memory, read-only)
         # before its first write, and
         # checks that every key was declared. Redis 6.2 can't compile it.
@@ -62,15 +63,16 @@ def load(*, shebang: bool) -> dict[str, Script]:
 
 
 @cache
-def assemble(name: str) -> str:
-    """The text of a script with its includes in front of it."""
-    body = (_ROOT / f"{name}.lua").read_text()
+def assemble(name: str, folder: Traversable = _ROOT) -> str:
+    """The text of a script with its includes in front of it. What is shared lies in `lua/lib`."""
+    body = (folder / f"{name}.lua").read_text()
     parts: list[str] = []
     for include in _includes(body):
         if include.endswith("/*"):
             parts.append(_dispatch(include[:-2]))
         else:
-            parts.append((_ROOT / "lib" / f"{include}.lua").read_text())
+            own = folder / "lib" / f"{include}.lua"
+            parts.append((own if own.is_file() else _ROOT / "lib" / f"{include}.lua").read_text())
     return _strip("".join([*parts, body]))
 
 
