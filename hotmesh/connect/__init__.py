@@ -72,6 +72,11 @@ class Connection:
         self.transport: Transport = lender.transport if lender else Transport(self._dial)
 
     @property
+    def address(self) -> Address:
+        """Where the server is, secrets included."""
+        return self._address
+
+    @property
     def bus(self) -> Bus:
         """Pub/sub; it connects with its first subscription."""
         if self._lender is not None:

@@ -165,6 +165,10 @@ class Codec(Generic[T]):
         except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as exc:
             raise _undecodable(exc, str(self)) from exc
 
+    def knows(self, tag: bytes) -> bool:
+        """Whether a tag names a type of this codec, and not just plain data."""
+        return tag in self._by_tag and len(tag) > 2
+
     def convert(self, value: Any, *, what: str) -> T:
         """Plain data (of a command line, or of fields of a foreign entry) as a value.
 

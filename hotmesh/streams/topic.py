@@ -101,9 +101,9 @@ class Topic(Generic[T]):
         client = self._opened()
         spec = self._spec or await self.declare()
         at, fields = self._entry(client, spec, value, key, partition, timestamp, headers)
-        transaction = current.get()
-        if transaction is not None:
-            transaction.send(self, spec, at, fields)
+        scope = current.get()
+        if scope is not None and scope.has_event:
+            scope.transaction().send(self, spec, at, fields)
             return None
         return await client.producer.send(self.name, spec, at, fields, replicas)
 
@@ -124,10 +124,10 @@ class Topic(Generic[T]):
         for item in values:
             key, value = item if keyed else (None, item)  # type: ignore[misc]
             entries.append(self._entry(client, spec, value, key, None, None, None))
-        transaction = current.get()
-        if transaction is not None:
+        scope = current.get()
+        if scope is not None and scope.has_event:
             for at, fields in entries:
-                transaction.send(self, spec, at, fields)
+                scope.transaction().send(self, spec, at, fields)
             return []
         return await client.producer.send_all(self.name, spec, entries)
 
