@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Worker,
     )
     from hotmesh.messages import StreamData, StreamMetadata, StreamResult
+    from hotmesh.streams.app import App
     from hotmesh.streams.record import Record
 
 # What is public, by the module that has it. Loaded when first asked for: `import hotmesh` alone
@@ -65,12 +66,14 @@ _PUBLIC = {
         "Worker",
     ),
     "hotmesh.messages": ("StreamData", "StreamMetadata", "StreamResult"),
+    "hotmesh.streams.app": ("App",),
     "hotmesh.streams.record": ("Record",),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = [
     "ActivationFailed",
+    "App",
     "DeployResult",
     "DuplicateJob",
     "HotMesh",

@@ -77,6 +77,7 @@ class OwnedRouter(Router):
         self._owned_handler = handler
         self._joining: dict[str, asyncio.Future[None]] = {}
         self._reading = False
+        self._reads = 0
         self._swept_at = 0.0
 
     # -- the set of streams
@@ -101,7 +102,8 @@ class OwnedRouter(Router):
             waiting.cancel()
         if stream in self.streams:
             self.streams.remove(stream)
-            while self._reading:
+            reads = self._reads
+            while self._reading and reads == self._reads:
                 await self._interrupt()
                 await asyncio.sleep(0.005)
 
@@ -176,6 +178,7 @@ class OwnedRouter(Router):
             raise
         finally:
             self._reading = False
+            self._reads += 1
         for name, entries in reply or ():
             # What came of a stream that was revoked meanwhile stays pending, for its next owner.
             if (stream := name.decode()) in self.streams:

@@ -30,8 +30,8 @@ def deltas_agent(app: App) -> Agent:
             if table is None:  # of a release that has another table
                 log.warning("delta.unknown_table", table=name)
                 continue
-            cell = scope.run.cell(table, pane, key)
             transaction = scope.transaction()
+            cell = transaction.cell(table, pane, key)
             value = transaction.read(cell)
             before = table.default_value() if value is MISSING else value
             transaction.write(cell, before + amount)

@@ -37,6 +37,7 @@ class Held:
     def __init__(self, number: int, epoch: int, sent: int) -> None:
         self.number, self.epoch, self.sent = number, epoch, sent
         self.releasing = False
+        self.started = asyncio.Event()  # or failed to start
 
 
 class Partitions(Protocol):
@@ -88,6 +89,7 @@ class Ownership:
             self._begin(self._give_up(held))
 
     async def _give_up(self, held: Held) -> None:
+        await held.started.wait()
         await self._runs.lost(held)
         if self.held.get(held.number) is held:
             del self.held[held.number]
@@ -225,9 +227,12 @@ class Ownership:
             await self._runs.lost(held)
             self.held.pop(held.number, None)
             await disown(self._store, self._app_id, held.number, self.me, held.epoch)
+        finally:
+            held.started.set()
 
     async def _release(self, held: Held) -> None:
         held.releasing = True
+        await held.started.wait()
         await self._runs.let_go(held)
         try:
             await disown(self._store, self._app_id, held.number, self.me, held.epoch)

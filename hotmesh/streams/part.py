@@ -204,7 +204,7 @@ class AgentPart:
     def again(self, events: Sequence[Event]) -> None:
         """Handle events again, alone: another has changed what they had read."""
         self._alone.extend(events)
-        if self._alone_now is None:
+        if self._alone_now is None or self._alone_now in events:
             self._next_alone()
 
     def _next_alone(self) -> None:

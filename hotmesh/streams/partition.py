@@ -121,11 +121,8 @@ class Run:
             found = self._parts[table] = Part(table, self.slot, self._peek)
         return found
 
-    def cell(self, table: Table[Any], pane: str, key: bytes) -> Cell:
-        """The cell of a key: ours, or one of another partition as it is stored right now."""
-        home = table.home(key)
-        if home == self.number:
-            return self.part(table).cell(pane, key)
+    def cell_of(self, table: Table[Any], home: int, pane: str, key: bytes) -> Cell:
+        """A cell of another partition, as it is stored right now."""
         slot = self._client.space.slot(home)
         raw = self._peek.hget(slot.table(self._app_id, table.name, pane), key)
         return Cell(self.part(table), home, pane, key, raw)

@@ -263,7 +263,9 @@ class Producer:
 
     def next_partition(self, topic: str, partitions: int) -> int:
         """Where an entry without a key goes: in turn."""
-        turn = self._turn.get(topic, random.randrange(partitions))
+        turn = self._turn.get(topic)
+        if turn is None:
+            turn = random.randrange(partitions)
         self._turn[topic] = (turn + 1) % partitions
         return turn
 

@@ -284,7 +284,7 @@ class Table(Generic[V]):
         encoded = key.encode() if type(key) is str else encode_key(key)
         if encoded is None:
             raise PayloadInvalid(f"None is no key of table {self.name!r}", field="key")
-        return scope.run.cell(self, pane, encoded)
+        return scope.transaction().cell(self, pane, encoded)
 
     def read(self, scope: Scope, cell: Cell, key: Any) -> Any:
         """The value of a cell, or the default."""

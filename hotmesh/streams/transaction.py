@@ -66,19 +66,41 @@ class Delta:
 class Transaction:
     """Open while a handler runs for its event or batch."""
 
-    __slots__ = ("_handed", "_panes", "_reads", "_run", "_times", "_writes", "replies", "sends")
+    __slots__ = (
+        "_away",
+        "_handed",
+        "_panes",
+        "_reads",
+        "_run",
+        "_times",
+        "_writes",
+        "replies",
+        "sends",
+    )
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._reads: dict[Cell, int] = {}
         self._writes: dict[Cell, Any] = {}
         self._handed: dict[Cell, tuple[Any, bytes | None]] = {}
+        self._away: dict[tuple[Any, str, bytes], Cell] = {}
         self._panes: list[tuple[Any, Any, int]] = []
         self._times: dict[Any, int] = {}
         self.sends: list[Send] = []
         self.replies: list[tuple[bytes, bytes]] = []
 
     # -- values
+
+    def cell(self, table: Any, pane: str, key: bytes) -> Cell:
+        """The cell of a key; one of another partition is read once for this transaction."""
+        home = table.home(key)
+        if home == self._run.number:
+            return self._run.part(table).cell(pane, key)
+        at = (table, pane, key)
+        found = self._away.get(at)
+        if found is None:
+            found = self._away[at] = self._run.cell_of(table, home, pane, key)
+        return found
 
     def read(self, cell: Cell) -> Any:
         """The value of a cell as this event sees it, MISSING when there is none.

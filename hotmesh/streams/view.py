@@ -189,7 +189,7 @@ class View:
         if isinstance(at, datetime):
             at = at.timestamp()
         if at is not None:
-            return round(at * 1000)
+            return int(at * 1000)
         if self._table.relative_to == "now":
             return self._client.store.clock.now_ms()
         slot, table = self._client.space.slot(home), self._table

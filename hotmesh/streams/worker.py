@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from hotmesh.errors import HotMeshError
 from hotmesh.lifecycle import Component, Host
 from hotmesh.log import get_logger
-from hotmesh.streams.agent import Agent
 from hotmesh.streams.closing import Closer
 from hotmesh.streams.deltas import deltas_agent
 from hotmesh.streams.lease import Held, Ownership
@@ -88,17 +87,13 @@ class StreamWorker:
         running = self._running[held.number] = Running(run, Closer(run, self._client.store))
         await run.start(list(self._app.tables.values()))
         for reading in self._readings:
-            if held.number < self._span(reading.agent):
-                running.parts.append((reading, await self._begin(reading, run)))
+            await self._begin(reading, running)
         await self._tell("assigned", held.number)
 
-    def _span(self, agent: Agent) -> int:
-        """How many partitions an agent has anything in."""
-        return self._app.count
-
-    async def _begin(self, reading: Reading, run: Run) -> AgentPart:
-        agent = reading.agent
+    async def _begin(self, reading: Reading, running: Running) -> None:
+        agent, run = reading.agent, running.run
         part = AgentPart(agent, run, agent.group, reading.router.freed)
+        running.parts.append((reading, part))
         for topic in agent.topics:
             spec = await topic.declare()
             if run.number < spec.partitions:
@@ -111,7 +106,6 @@ class StreamWorker:
             agent.specs[source.topic.name] = await source.topic.declare()
         part.drop_beyond(agent.specs)
         await reading.begin(part)
-        return part
 
     async def _attempts(self, run: Run, group: str) -> dict[bytes, int]:
         flat = await self._client.connection.transport.execute("HGETALL", run.slot.attempts(group))
