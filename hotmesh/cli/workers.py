@@ -14,8 +14,9 @@ from typing import Any
 
 from hotmesh.cli.output import UsageError
 from hotmesh.mesh import Worker
+from hotmesh.streams.app import App
 
-DEFAULT_NAME = "workers"
+DEFAULT_NAME, APP_NAME = "workers", "app"
 
 
 def load_workers(specs: Sequence[str], *, concurrency: int) -> list[Worker]:
@@ -39,12 +40,24 @@ def load_workers(specs: Sequence[str], *, concurrency: int) -> list[Worker]:
     return workers
 
 
+def load_apps(specs: Sequence[str]) -> list[App]:
+    """The streams apps that all of some `MODULE:OBJ` name; none when they name workers.
+
+    Raises:
+        UsageError: There is no such thing, or some are apps and others are not.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    found = [_object_of(spec) for spec in specs]
+    apps = [one for one in found if isinstance(one, App)]
+    if apps and len(apps) < len(found):
+        raise UsageError("-A names apps or workers; run them as processes of their own")
+    return apps
+
+
 def _workers_of(spec: str, concurrency: int) -> Iterable[Worker]:
-    module_name, colon, path = spec.partition(":")
-    if not module_name or (colon and not path):
-        raise UsageError(f"-A takes MODULE:OBJ, such as workers:workers, not {spec!r}")
-    module = _import(module_name)
-    found = _attribute(module, path or DEFAULT_NAME, spec)
+    found = _object_of(spec)
     if isinstance(found, Worker):
         return [found]
     if isinstance(found, Mapping) and all(isinstance(topic, str) for topic in found):
@@ -55,6 +68,16 @@ def _workers_of(spec: str, concurrency: int) -> Iterable[Worker]:
         f"{spec} is {type(found).__name__}; it must be a Worker, a list of Workers, or a dict of "
         "topic → function"
     )
+
+
+def _object_of(spec: str) -> Any:
+    module_name, colon, path = spec.partition(":")
+    if not module_name or (colon and not path):
+        raise UsageError(f"-A takes MODULE:OBJ, such as workers:workers, not {spec!r}")
+    module = _import(module_name)
+    if not path and isinstance(getattr(module, APP_NAME, None), App):
+        path = APP_NAME
+    return _attribute(module, path or DEFAULT_NAME, spec)
 
 
 def _import(name: str) -> ModuleType:
