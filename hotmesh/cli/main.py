@@ -60,15 +60,19 @@ COMMANDS = (
     Command("state", "state:state", "Jobs", "The data and metadata of a job."),
     Command("export", "export:export", "Jobs", "A run as a timeline or a picture."),
     Command("interrupt", "interrupt:interrupt", "Jobs", "End a running job."),
+    Command("topics", "topics:topics", "Streams", "Topics, their length and their groups."),
+    Command("tail", "entries:tail", "Streams", "Print entries of a topic as they come."),
+    Command("produce", "entries:produce", "Streams", "Send an entry to a topic."),
+    Command("lag", "topics:lag", "Streams", "How far groups are behind."),
+    Command("reset", "topics:reset", "Streams", "Have a group go on from somewhere else."),
+    Command("tables", "tables:tables", "Streams", "Tables, and what they hold."),
     Command("rollcall", "rollcall:rollcall", "Operate", "Who is there: engines and workers."),
     Command("dlq", "dlq:app", "Operate", "Dead letters: list, show, retry, drop."),
 )
 """Every command, in the order of the help page."""
 
-_GROUPS = {
-    name: Group(name, sort_key=number)
-    for number, name in enumerate(("Run", "Models", "Jobs", "Operate", "Everywhere", "Processes"))
-}
+_GROUP_NAMES = ("Run", "Models", "Jobs", "Streams", "Operate", "Everywhere", "Processes")
+_GROUPS = {name: Group(name, sort_key=number) for number, name in enumerate(_GROUP_NAMES)}
 _Shared = Parameter(group=_GROUPS["Everywhere"])
 _OfProcess = Parameter(group=_GROUPS["Processes"])
 

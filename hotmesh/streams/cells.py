@@ -7,7 +7,8 @@ too; a cell of any other is read from the server when it is first asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -80,6 +81,9 @@ class Part:
         self._marks = False
         self._touched_ms = 0  # when it was first seen that no event comes; 0: one has come
         self._all_panes_known = False
+        self._ends: list[int] = []  # a heap: of windows that were not reported yet
+        self._ending: dict[int, set[str]] = {}
+        self._expiring: list[tuple[int, str]] = []  # a heap
 
     # -- loading
 
@@ -104,8 +108,20 @@ class Part:
         elif window is not None:
             rows = iter(panes)
             self.panes = {_latin(key): int(float(end)) for key, end in zip(rows, rows, strict=True)}
+        self._expiring = [(end, pane) for pane, end in self.panes.items()]
+        heapq.heapify(self._expiring)
         for pane in self._stored_panes():
             await self.load_pane(store, pane, PRELOAD_MAX)
+        self._load_ends()
+
+    def _load_ends(self) -> None:
+        window = self.table.window
+        for pane, end_ms in self.panes.items():
+            self._will_end(end_ms, pane)
+        if window is not None and window.kind == "session":
+            for cell in self.loaded(SESSIONS):
+                for _, last, _ in cell.value.spans:
+                    self._will_end(last + window.gap_ms, _latin(cell.key))
 
     def _stored_panes(self) -> list[str]:
         window = self.table.window
@@ -149,13 +165,21 @@ class Part:
     def note_pane(self, span: Span) -> None:
         """A window has been changed: it exists."""
         if span.pane not in self.panes:
-            self.panes[span.pane] = self._new_panes[span.pane] = span.end_ms
+            self._add_pane(span.pane, span.end_ms)
+            self._will_end(span.end_ms, span.pane)
 
-    def note_session(self, key: bytes, end_ms: int) -> None:
-        """A key's last session ends then."""
+    def note_session(self, key: bytes, ends_ms: Sequence[int]) -> None:
+        """The sessions of a key end then."""
         name = _latin(key)
-        if self.panes.get(name) != end_ms:
-            self.panes[name] = self._new_panes[name] = end_ms
+        if ends_ms and self.panes.get(name) != ends_ms[-1]:
+            self._add_pane(name, ends_ms[-1])
+        for end_ms in ends_ms:
+            self._will_end(end_ms, name)
+
+    def _add_pane(self, name: str, end_ms: int) -> None:
+        self.panes[name] = self._new_panes[name] = end_ms
+        self._gone_panes.pop(name, None)
+        heapq.heappush(self._expiring, (end_ms, name))
 
     def advance(self, at_ms: int) -> None:
         """Event time has come so far."""
@@ -172,13 +196,6 @@ class Part:
             self.watermark_ms = now_ms - idle_ms
             self._marks = True
 
-    def has_expired(self) -> bool:
-        """Whether `expire` has something to do."""
-        window = self.table.window
-        return window is not None and any(
-            window.expired(end, self.watermark_ms) for end in self.panes.values()
-        )
-
     def close_until(self, at_ms: int) -> None:
         """Windows that ended by then have been reported."""
         self.closed_ms = at_ms
@@ -194,30 +211,51 @@ class Part:
         """Whether `loaded` gives all of a pane."""
         return pane in self._whole
 
-    # -- expiry
+    # -- closing and expiry
 
-    def due(self) -> list[tuple[str, int]]:
-        """Windows (of sessions: keys) that can be reported as closed, by their end."""
+    def due(self) -> tuple[int, list[str]] | None:
+        """The earliest end that can be reported as closed, with its windows (of sessions: keys)."""
         window = self.table.window
         assert window is not None
-        until = self.watermark_ms - window.grace_ms
-        found = [(p, end) for p, end in self.panes.items() if self.closed_ms < end <= until]
-        return sorted(found, key=lambda pair: pair[1])
+        while self._ends and self._ends[0] <= self.closed_ms:
+            self._ending.pop(heapq.heappop(self._ends), None)
+        if not self._ends or self._ends[0] > self.watermark_ms - window.grace_ms:
+            return None
+        return self._ends[0], sorted(self._ending[self._ends[0]])
+
+    def _will_end(self, end_ms: int, name: str) -> None:
+        if end_ms > self.closed_ms:
+            found = self._ending.get(end_ms)
+            if found is None:
+                found = self._ending[end_ms] = set()
+                heapq.heappush(self._ends, end_ms)
+            found.add(name)
+
+    def has_expired(self) -> bool:
+        """Whether `expire` has something to do."""
+        return bool(self._expiring) and self.is_over(self._expiring[0][0])
+
+    def is_over(self, end_ms: int) -> bool:
+        """Whether a window that ended then may be deleted: it has expired, and was reported."""
+        window = self.table.window
+        if window is None or not window.expired(end_ms, self.watermark_ms):
+            return False
+        return end_ms <= self.closed_ms or not self.table.closers
 
     def expire(self) -> None:
         """Forget windows that are gone by now; they are deleted with the next commit."""
         window = self.table.window
-        if window is None:
-            return
-        for pane, end_ms in list(self.panes.items()):
-            if window.expired(end_ms, self.watermark_ms):
-                del self.panes[pane]
-                self._new_panes.pop(pane, None)
-                self._gone_panes[pane] = None
-                if window.kind == "session":
-                    self._drop_sessions(pane.encode("latin-1"))
-                else:
-                    self._drop_pane(pane)
+        while self.has_expired():
+            end_ms, pane = heapq.heappop(self._expiring)
+            if window is None or self.panes.get(pane) != end_ms:
+                continue  # of a session that has gone on
+            del self.panes[pane]
+            self._new_panes.pop(pane, None)
+            self._gone_panes[pane] = None
+            if window.kind == "session":
+                self._drop_sessions(pane.encode("latin-1"))
+            else:
+                self._drop_pane(pane)
 
     def _drop_pane(self, pane: str) -> None:
         self._whole.discard(pane)

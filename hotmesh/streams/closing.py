@@ -60,15 +60,15 @@ class Closer:
                 self.run.wake()
             if not part.table.closers:
                 continue
-            for pane, end_ms in part.due():
-                if self.run.lost.is_set() or not await self._close(part, pane, end_ms):
+            while (found := part.due()) is not None:
+                if self.run.lost.is_set() or not await self._close(part, *found):
                     return
 
-    async def _close(self, part: Part, pane: str, end_ms: int) -> bool:
+    async def _close(self, part: Part, end_ms: int, panes: list[str]) -> bool:
         self._at_ms = end_ms - 1
         token = current.set(self)
         try:
-            for key, value, span in await self._values(part, pane, end_ms):
+            for key, value, span in await self._values(part, panes, end_ms):
                 for function in part.table.closers:
                     result = function(part.table.decode_key(key), value, span)
                     if inspect.isawaitable(result):
@@ -94,7 +94,15 @@ class Closer:
         self.run.wake()
         return True
 
-    async def _values(self, part: Part, pane: str, end_ms: int) -> list[tuple[bytes, Any, Span]]:
+    async def _values(
+        self, part: Part, panes: list[str], end_ms: int
+    ) -> list[tuple[bytes, Any, Span]]:
+        found = []
+        for pane in panes:
+            found += await self._values_of(part, pane, end_ms)
+        return found
+
+    async def _values_of(self, part: Part, pane: str, end_ms: int) -> list[tuple[bytes, Any, Span]]:
         window, table = part.table.window, part.table
         assert window is not None
         if window.kind == "session":

@@ -84,7 +84,7 @@ class Transaction:
         self._writes: dict[Cell, Any] = {}
         self._handed: dict[Cell, tuple[Any, bytes | None]] = {}
         self._away: dict[tuple[Any, str, bytes], Cell] = {}
-        self._panes: list[tuple[Any, Any, int]] = []
+        self._panes: list[tuple[Any, Any, list[int]]] = []
         self._times: dict[Any, int] = {}
         self.sends: list[Send] = []
         self.replies: list[tuple[bytes, bytes]] = []
@@ -136,11 +136,11 @@ class Transaction:
 
     def saw_pane(self, part: Any, span: Span) -> None:
         """A window of a table is changed."""
-        self._panes.append((part, span, 0))
+        self._panes.append((part, span, []))
 
-    def saw_session(self, part: Any, key: bytes, end_ms: int) -> None:
-        """A session of a key is changed."""
-        self._panes.append((part, key, end_ms))
+    def saw_session(self, part: Any, key: bytes, ends_ms: list[int]) -> None:
+        """The sessions of a key are changed, and end then."""
+        self._panes.append((part, key, ends_ms))
 
     def saw_time(self, part: Any, at_ms: int) -> None:
         """An event of this time has touched a windowed table."""
@@ -176,11 +176,11 @@ class Transaction:
         for cell, value in self._writes.items():
             if cell.home == here:
                 cell.part.change(cell, value)
-        for part, what, end_ms in self._panes:
+        for part, what, ends_ms in self._panes:
             if isinstance(what, Span):
                 part.note_pane(what)
             else:
-                part.note_session(what, end_ms)
+                part.note_session(what, ends_ms)
         for part, at_ms in self._times.items():
             part.advance(at_ms)
         return deltas

@@ -138,11 +138,11 @@ class WindowSet:
             first = min([at_ms, *(s[0] for s in near)])
             last = max([at_ms, *(s[1] for s in near)])
             rest.append((first, last, table.encode_value(value)))
-        rest = [s for s in rest if not window.expired(s[1] + window.gap_ms, part.watermark_ms)]
-        transaction.write(cell, table.sessions(sorted(rest)))
+        rest = [s for s in rest if not part.is_over(s[1] + window.gap_ms)]
+        rest.sort()
+        transaction.write(cell, table.sessions(rest))
         key = encode_key(self._key) or b""
-        ends = max((s[1] for s in rest), default=at_ms) + window.gap_ms
-        transaction.saw_session(part, key, ends)
+        transaction.saw_session(part, key, [s[1] + window.gap_ms for s in rest])
 
     def _cell(self, pane: str) -> Cell:
         return self._table.cell(self._scope, self._key, pane)

@@ -155,10 +155,10 @@ async def test_counts_are_exact_after_a_kill(redis_url: str, tmp_path: Path) -> 
         for _ in range(2):
             await fleet.add()
         producing = asyncio.ensure_future(produce(module, 2_000, 0.02))
-        await eventually(lambda: some_are_counted(module))
+        await eventually(lambda: some_are_counted(module), 60)
         await fleet.end(fleet.processes[0], signal.SIGKILL)
         await fleet.add()
-        await check(module, await producing, 2_000, 30)
+        await check(module, await producing, 2_000, 60)
 
 
 async def some_are_counted(module: ModuleType) -> bool:
@@ -182,7 +182,7 @@ async def test_an_event_that_kills_its_process_is_given_up_and_no_other(
             return len(await letters_of(module, "hits")) == 2
 
         await eventually(is_over, 90)
-        await check(module, expected, 400, 30)
+        await check(module, expected, 400, 60)
 
         reasons = sorted(
             (x[b"p"].split(b'"')[-2], x[b"reason"]) for x in await letters_of(module, "hits")
