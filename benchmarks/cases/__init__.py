@@ -21,4 +21,5 @@ NAMES = (
     "memory",
     "mapping",
     "transport",
+    "streams",
 )

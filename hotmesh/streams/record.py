@@ -13,10 +13,18 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    TypeVar,
+    dataclass_transform,
+)
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, StructMeta
 
 from hotmesh.errors import PayloadInvalid, PayloadTooLarge, SettingsInvalid
 from hotmesh.payload import BYTES_MAX
@@ -24,7 +32,6 @@ from hotmesh.payload import BYTES_MAX
 CodecName = Literal["json", "msgpack"]
 T = TypeVar("T")
 
-_StructMeta: Any = type(Struct)
 _LETTER = {"json": "j", "msgpack": "m"}
 TEXT, BYTES = b"s:", b"b:"
 """Tags of values that are text or bytes, which travel as they are."""
@@ -34,7 +41,7 @@ class Undecodable(PayloadInvalid):
     """An entry's value is of another type than expected, or does not fit it."""
 
 
-class _RecordMeta(_StructMeta):  # type: ignore[misc]
+class _RecordMeta(StructMeta):
     """Takes the options of `Record`, and gives the others to msgspec."""
 
     def __new__(
@@ -53,12 +60,13 @@ class _RecordMeta(_StructMeta):  # type: ignore[misc]
             raise SettingsInvalid(f"record {name!r}: codec is 'json' or 'msgpack', not {codec!r}")
         cls = super().__new__(mcls, name, bases, namespace, **options)
         inherited = next((b.__record__ for b in bases if hasattr(b, "__record__")), None)
-        cls.__record__ = RecordOptions(
+        options_of = RecordOptions(
             type_name or name,
             codec or (inherited.codec if inherited else "json"),
             tuple(type_aliases),
             dict(renamed or {}),
         )
+        type.__setattr__(cls, "__record__", options_of)
         return cls
 
 
@@ -79,14 +87,34 @@ class RecordOptions:
     renamed: dict[str, str]
 
 
-class Record(Struct, metaclass=_RecordMeta):
-    """A value of a topic or a table: a `msgspec.Struct` with four more options on its class line.
+if TYPE_CHECKING:
+    # For type checkers a base of its own: below a Struct that is not frozen none could be.
+    @dataclass_transform(field_specifiers=(msgspec.field,))
+    class Record:
+        """See below."""
 
-    `codec="json"|"msgpack"`, `type_name=`, `type_aliases=(…)`, `renamed={"old": "new"}`; see
-    `RecordOptions`. msgspec's own (`frozen`, `kw_only`, `rename`, …) are taken too.
-    """
+        __record__: ClassVar[RecordOptions]
+        __struct_fields__: ClassVar[tuple[str, ...]]
 
-    __record__: ClassVar[RecordOptions]
+        def __init_subclass__(
+            cls,
+            *,
+            codec: CodecName | None = None,
+            type_name: str | None = None,
+            type_aliases: tuple[str, ...] = (),
+            renamed: Mapping[str, str] | None = None,
+            **options: Any,
+        ) -> None: ...
+
+else:
+
+    class Record(Struct, metaclass=_RecordMeta):
+        """A value of a topic or a table: a `msgspec.Struct` with four more options on its class
+        line.
+
+        `codec="json"|"msgpack"`, `type_name=`, `type_aliases=(…)`, `renamed={"old": "new"}`; see
+        `RecordOptions`. msgspec's own (`frozen`, `kw_only`, `rename`, …) are taken too.
+        """
 
 
 class Codec(Generic[T]):

@@ -79,6 +79,11 @@ class StreamWorker:
         """Those that run here."""
         return sorted(self._running)
 
+    async def settled(self) -> None:
+        """Return when everything that is complete so far is committed."""
+        for running in list(self._running.values()):
+            await running.run.settled()
+
     # -- Partitions
 
     async def gained(self, held: Held) -> None:
