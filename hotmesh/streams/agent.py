@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from hotmesh.durations import Duration, parse
@@ -14,7 +14,6 @@ from hotmesh.mesh.options import RetryPolicy
 from hotmesh.streams.event import Event
 from hotmesh.streams.keys import group_of_agent, internal_topic, partition_of
 from hotmesh.streams.replies import encode_failure, encode_reply
-from hotmesh.streams.scope import current
 from hotmesh.streams.topic import Topic
 from hotmesh.streams.topics import TopicSpec, Wanted
 
@@ -98,6 +97,10 @@ class Agent:
     async def cast(self, value: Any, *, key: Any = None, **options: Any) -> None:
         """Send a value to it, and want no answer. Options are those of `Topic.send`."""
         await self.channel.send(value, key=key, **options)
+
+    async def send(self, value: Any = None, *, key: Any = None, **options: Any) -> None:
+        """As `cast`."""
+        await self.cast(value, key=key, **options)
 
     async def ask(
         self,
@@ -243,10 +246,6 @@ class Agent:
         return self.function(*args)
 
 
-def _in_event() -> bool:
-    return current.get() is not None
-
-
 class AgentError(HotMeshError):
     """The handling of an event that was asked for failed for good.
 
@@ -258,6 +257,3 @@ class AgentError(HotMeshError):
     def __init__(self, *, agent: str, code: int, message: str) -> None:
         self.agent, self.code, self.message = agent, code, message
         super().__init__(f"agent {agent!r} failed with code {code}: {message}")
-
-
-Body = Callable[[Any], Awaitable[None] | AsyncIterator[Any]]
