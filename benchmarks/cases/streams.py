@@ -3,7 +3,8 @@
 A process of ours beside one that sends the bare commands with redis-py's pipelines (XADD;
 XREADGROUP of 500 and one XACK for them), each with a server of its own, in turn; and one of
 FastStream, where it is installed (`pip install -e '.[bench]'`). Every side decodes each record and
-adds up a field. What ours does besides: commits under the epoch of its lease, retries, dead
+adds up a field. On a quiet machine the bare loop reads 220,000 to 290,000 records a second; the
+goals are shares of that (60,000 with a handler per record, 150,000 in batches). What ours does besides: commits under the epoch of its lease, retries, dead
 letters, order per key.
 """
 
@@ -16,8 +17,8 @@ from benchmarks.figures import Figure, Goal, paired
 from benchmarks.harness import Bench, Child
 
 MODES = {
-    "each": ("consumed, a handler per record", Goal(60_000, "at least", "ours")),
-    "batches": ("consumed, in batches", Goal(150_000, "at least", "ours")),
+    "each": ("consumed, a handler per record", Goal(0.25, "at least")),
+    "batches": ("consumed, in batches", Goal(0.55, "at least")),
     "table": ("consumed, with a change of a table", None),
     "window": ("consumed, counted by window", None),
 }

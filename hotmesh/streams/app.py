@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from hotmesh import connect
 from hotmesh.connect import Connection
@@ -21,24 +21,21 @@ from hotmesh.lifecycle import serve
 from hotmesh.mesh.options import RetryPolicy
 from hotmesh.streams.agent import Agent, Sink, Supervise
 from hotmesh.streams.client import Client
+from hotmesh.streams.decorators import Decorators
 from hotmesh.streams.keys import Space, internal_topic
 from hotmesh.streams.record import CodecName
 from hotmesh.streams.replies import Replies
-from hotmesh.streams.schedule import Crontab, Task, Timer
 from hotmesh.streams.table import Table
 from hotmesh.streams.topic import NotOpen, Topic
 from hotmesh.streams.topics import Full, Wanted
 from hotmesh.streams.worker import StreamWorker
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 LEASE_DEFAULT = "10s"
 LEASE_MS_MIN = 500
 GRACE_DEFAULT = "10s"
-HOOKS = ("start", "stop", "assigned", "revoked")
 
 
-class App:
+class App(Decorators):
     """One application.
 
     Attributes:
@@ -81,10 +78,7 @@ class App:
         self.topics: dict[str, Topic[Any]] = {}
         self.agents: dict[str, Agent] = {}
         self.tables: dict[str, Table[Any]] = {}
-        self.timers: list[Timer | Crontab] = []
-        self.tasks: list[Task] = []
-        self.commands: dict[str, Callable[..., Any]] = {}
-        self.hooks: dict[str, list[Callable[..., Any]]] = {name: [] for name in HOOKS}
+        super().__init__()
         self.count = max(1, partitions)
         self.client: Client | None = None
         self._allow_eviction = allow_eviction
@@ -252,73 +246,6 @@ class App:
             partitions_default=self.partitions,
         )
         return self.adopt(topic)
-
-    def timer(
-        self, interval: Duration, *, name: str | None = None, on_leader: bool = False
-    ) -> Callable[[F], F]:
-        """Decorator: run a function every so often, in every process; `on_leader`: in one."""
-        every_ms = parse(interval)
-        if every_ms < 1:
-            raise SettingsInvalid(
-                f"the interval of a timer is at least a millisecond, not {interval!r}"
-            )
-
-        def decorate(function: F) -> F:
-            self.timers.append(Timer(name or function.__name__, function, every_ms, on_leader))
-            return function
-
-        return decorate
-
-    def crontab(
-        self, expression: str, *, name: str | None = None, on_leader: bool = True
-    ) -> Callable[[F], F]:
-        """Decorator: run a function when a cron expression matches (UTC), once over the fleet."""
-
-        def decorate(function: F) -> F:
-            self.timers.append(Crontab(name or function.__name__, function, expression, on_leader))
-            return function
-
-        return decorate
-
-    def task(self, function: F | None = None, *, on_leader: bool = False) -> Any:
-        """Decorator: run a function in every process once it has started; `on_leader`: in the
-        first one.
-        """
-
-        def decorate(wanted: F) -> F:
-            self.tasks.append(Task(wanted.__name__, wanted, on_leader))
-            return wanted
-
-        return decorate(function) if function is not None else decorate
-
-    def command(self, name: str | None = None) -> Callable[[F], F]:
-        """Decorator: a command of `app.main()`; its parameters become arguments and options."""
-
-        def decorate(function: F) -> F:
-            self.commands[name or function.__name__.replace("_", "-")] = function
-            return function
-
-        return decorate
-
-    def _hook(self, name: str, function: F) -> F:
-        self.hooks[name].append(function)
-        return function
-
-    def on_start(self, function: F) -> F:
-        """Decorator: called when a worker has connected, before it takes partitions."""
-        return self._hook("start", function)
-
-    def on_stop(self, function: F) -> F:
-        """Decorator: called when a worker has let go of its partitions."""
-        return self._hook("stop", function)
-
-    def on_assigned(self, function: F) -> F:
-        """Decorator: `function(partition)` when one is taken."""
-        return self._hook("assigned", function)
-
-    def on_revoked(self, function: F) -> F:
-        """Decorator: `function(partition)` when one was let go of or lost."""
-        return self._hook("revoked", function)
 
     # -- being open
 

@@ -19,9 +19,8 @@ from hotmesh.log import get_logger
 from hotmesh.router.retry import next_delay_ms
 from hotmesh.streams.event import Event
 from hotmesh.streams.instance import Instance
-from hotmesh.streams.keys import internal_topic, partition_of
-from hotmesh.streams.record import Undecodable, encode_key
-from hotmesh.streams.transaction import KeysElsewhere, Late, Send, Transaction
+from hotmesh.streams.record import Undecodable
+from hotmesh.streams.transaction import KeysElsewhere, Late, Transaction
 from hotmesh.streams.wire import Entry
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ class AgentPart:
                 event.value = topic.codec.convert(entry.foreign, what="an entry")
             else:
                 log.error("entry.gone", topic=topic.name, partition=number, entry=id)
-                self._done(event)
+                self.done(event)
                 return
             if entry.key is not None:
                 event.key = topic.decode_key(entry.key)
@@ -234,9 +233,10 @@ class AgentPart:
     def handled(self, events: Sequence[Event]) -> None:
         """Their effects are in the next commit; acknowledge them with it."""
         for event in events:
-            self._done(event)
+            self.done(event)
 
-    def _done(self, event: Event) -> None:
+    def done(self, event: Event) -> None:
+        """Acknowledge an event with the next commit."""
         self.run.acknowledge(self, event.stream, event.entry.id)
         if self._attempts and self._name(event) in self._attempts:
             self._count(event, 0)
@@ -317,7 +317,7 @@ class AgentPart:
             reason=reason,
         )  # fmt: skip
         self.run.bury(event, self.group, reason)
-        self._done(event)
+        self.done(event)
 
     def _count(self, event: Event, attempt: int) -> None:
         name = self._name(event)
@@ -350,54 +350,7 @@ class AgentPart:
             return
         for event in events:
             self.run.move(self.agent.routed.name, home, event, event.entry.key)
-            self._done(event)
-
-    def group_by(self, key: Callable[[Any], Any], name: str) -> None:
-        """Events of the topics read so far go to the partition of another key first."""
-        topic = self.agent.derived(internal_topic(self.agent.app.id, self.agent.name, name or "by"))
-        if self._has(topic):
-            return
-        partitions = self.agent.partitions
-
-        def regroup(event: Event) -> bool:
-            try:
-                found = encode_key(key(event.value))
-            except Exception as exc:  # noqa: BLE001 - user code
-                self.failed([event], exc)
-                return False
-            home = partition_of(found or b"", partitions)
-            if home != self.run.number:
-                self.run.move(topic.name, home, event, found)
-                self._done(event)
-                return False
-            event.entry.key = found
-            event.key = topic.decode_key(found) if found is not None else None
-            return True
-
-        self._chain(regroup)
-        self.added.append(self.add(topic))
-
-    def through(self, topic: Topic[Any]) -> None:
-        """Events of the topics read so far are sent to a topic, which is read instead."""
-        if self._has(topic):
-            return
-
-        def forward(event: Event) -> bool:
-            spec = self.agent.specs[topic.name]
-            key = event.entry.key
-            try:
-                _, fields = topic.encode(event.value, event.key, event.timestamp, event.headers)
-            except HotMeshError as exc:
-                self.failed([event], exc)
-                return False
-            at = partition_of(key, spec.partitions) if key is not None else self.run.number
-            self.run.send(Send(topic.name, spec, at % spec.partitions, fields))
-            self._done(event)
-            return False
-
-        self._chain(forward)
-        self.added.append(self.add(topic))
-        self.agent.through(topic)
+            self.done(event)
 
     def drop_beyond(self, specs: dict[str, Any]) -> None:
         """Topics with fewer partitions than this one's number are not read here."""
@@ -405,17 +358,3 @@ class AgentPart:
             spec = specs[source.topic.name]
             if "~" not in source.topic.name and self.run.number >= spec.partitions:
                 self.sources.pop(source.stream, None)
-
-    def _has(self, topic: Topic[Any]) -> bool:
-        return any(s.topic.name == topic.name for s in self.sources.values())
-
-    def _chain(self, then: Callable[[Event], bool]) -> None:
-        for source in self.sources.values():
-            if source.topic is self.agent.routed:
-                continue
-            before = source.then
-            source.then = then if before is None else _both(before, then)
-
-
-def _both(first: Callable[[Event], bool], then: Callable[[Event], bool]) -> Callable[[Event], bool]:
-    return lambda event: first(event) and then(event)

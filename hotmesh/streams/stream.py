@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from hotmesh.durations import Duration, parse
 from hotmesh.errors import SettingsInvalid
 from hotmesh.streams.event import Event
+from hotmesh.streams.rerouting import group_by, through
 
 if TYPE_CHECKING:
     from hotmesh.streams.instance import Instance
@@ -114,12 +115,12 @@ class Stream(Generic[T]):
             key: A field (`Order.customer`), or a function of the value.
             name: Of the internal topic, when a body groups more than once.
         """
-        self.instance.part.group_by(getter_of(key), name)
+        group_by(self.instance.part, getter_of(key), name)
         return self
 
     def through(self, topic: Topic[T]) -> Stream[T]:
         """Send every value to a topic, and go on with what comes out of it."""
-        self.instance.part.through(topic)
+        through(self.instance.part, topic)
         return self
 
     def join(
