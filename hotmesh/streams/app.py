@@ -41,6 +41,8 @@ class App(Decorators):
     Attributes:
         id: Names its agents' groups and its tables; topics belong to the namespace.
         agents, tables, topics: By name.
+        workflows: Where agents start workflows (`stream.start`): a `HotMesh`, or anything that is
+            `hotmesh.streams.bridge.Workflows`. Opened and closed by whoever sets it.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class App(Decorators):
         super().__init__()
         self.count = max(1, partitions)
         self.client: Client | None = None
+        self.workflows: Any = None
         self._allow_eviction = allow_eviction
         self._replies: Replies | None = None
         self._users = 0

@@ -34,6 +34,15 @@ class Event:
         return self.entry.id.decode()
 
     @property
+    def origin(self) -> str:
+        """`<topic>/<partition>/<id>` where it was sent to: the same over deliveries, retries and
+        moves to other partitions. An idempotency key for what a handler does outside.
+        """
+        if self.entry.origin is not None:
+            return self.entry.origin.decode(errors="replace")
+        return f"{self.topic}/{self.partition}/{self.id}"
+
+    @property
     def headers(self) -> Mapping[str, str]:
         """Its headers."""
         return self.entry.headers

@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from hotmesh.errors import SettingsInvalid
 from hotmesh.log import get_logger
+from hotmesh.streams.bridge import Workflows, workflows_of
 from hotmesh.streams.event import Event
 from hotmesh.streams.scope import current
 from hotmesh.streams.stream import Stream
 from hotmesh.streams.table import NoEvent
 from hotmesh.streams.transaction import Conflict, Elsewhere, Transaction
+from hotmesh.telemetry.topics import TRACEPARENT, processing
 
 if TYPE_CHECKING:
     from hotmesh.streams.part import AgentPart
@@ -42,6 +46,8 @@ class Instance:
         self.ended = False
         self._transaction: Transaction | None = None
         self._answers = 0
+        self._asked = 0
+        self._span: AbstractContextManager[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._handled = 0
         self._pause_s = PAUSE_S_MIN
@@ -61,6 +67,26 @@ class Instance:
                 raise NoEvent("there is no event at hand: the body has not pulled one yet")
             found = self._transaction = self.run.open()
         return found
+
+    def workflows(self) -> Workflows:
+        """Where workflows are started.
+
+        Raises:
+            SettingsInvalid: The app was not told.
+        """
+        given = self.part.agent.app.workflows
+        if given is None:
+            raise SettingsInvalid(
+                f"app {self.part.agent.app.id!r} knows no workflows; set app.workflows = mesh"
+            )
+        return workflows_of(given)
+
+    def once(self, name: str) -> str:
+        """Names what the handling of the event at hand asks for, the same each time."""
+        if not self.events:
+            raise NoEvent("there is no event at hand for which a workflow could be asked")
+        self._asked += 1
+        return f"{self.part.group}/{self.events[0].origin}/{name}/{self._asked}"
 
     def at_ms(self, table: Any) -> int:
         """The time that a table's windows go by, of the first event at hand."""
@@ -87,6 +113,8 @@ class Instance:
         event = await self._next(None)
         assert event is not None
         self.events = [event]
+        if not event.entry.is_plain:
+            self._open_span(event)
         return event
 
     async def pull_batch(self, count: int, within_s: float) -> list[Event]:
@@ -155,7 +183,10 @@ class Instance:
         events, self.events = self.events, []
         transaction, self._transaction = self._transaction, None
         answers, self._answers = self._answers, 0
+        self._asked = 0
         self._handled += 1
+        if self._span is not None:
+            self._close_span(None)
         if transaction is None:
             if any(e.entry.reply is not None for e in events[answers:]):
                 transaction = self.run.open()
@@ -183,7 +214,9 @@ class Instance:
         if self._transaction is not None:
             self._transaction = None
             self.run.close()
-        self._answers = 0
+        self._answers = self._asked = 0
+        if self._span is not None:
+            self._close_span(exc)
         self.part.failed(events, exc)
 
     def abandon(self) -> None:
@@ -192,6 +225,24 @@ class Instance:
         if self._transaction is not None:
             self._transaction = None
             self.run.close()
+        if self._span is not None:
+            self._close_span(None)
+
+    def _open_span(self, event: Event) -> None:
+        """What the body opens and sends for this event hangs below the span that sent it."""
+        if TRACEPARENT in event.headers:
+            # Its protocol names attributes that are properties here.
+            self._span = processing(event.topic, self.part.group, event)  # type: ignore[arg-type]
+            self._span.__enter__()
+
+    def _close_span(self, exc: BaseException | None) -> None:
+        span, self._span = self._span, None
+        assert span is not None
+        try:
+            span.__exit__(type(exc) if exc is not None else None, exc, None)
+        except Exception as raised:
+            if raised is not exc:
+                raise
 
     # -- driving
 

@@ -168,6 +168,8 @@ class Run:
         fields = entry.fields()
         if entry.foreign is None:
             fields = _moved(fields, key, entry.event_ms)
+            if entry.origin is None:
+                fields += ["i", event.origin]
         if home == self.number:
             self._later.append(lambda commit: commit.append(self.slot.entries(topic), fields))
         else:

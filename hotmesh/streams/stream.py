@@ -56,6 +56,24 @@ class Stream(Generic[T]):
         """The partition that is read here."""
         return self.instance.run.number
 
+    # -- workflows
+
+    async def start(self, name: str, data: Any = None) -> str:
+        """Start a workflow for the event at hand, once however often it is handled; its id.
+
+        The app must know where: `app.workflows = mesh`.
+        """
+        return await self.instance.workflows().start(name, data, once=self.instance.once(name))
+
+    async def signal(self, name: str, data: Any = None) -> None:
+        """Wake a workflow that waits, once for the event at hand."""
+        await self.instance.workflows().signal(name, data, once=self.instance.once(name))
+
+    async def execute(self, name: str, data: Any = None, *, timeout: Duration | None = 60) -> Any:
+        """Start a workflow for the event at hand, and wait for what it gives."""
+        id = await self.start(name, data)
+        return await self.instance.workflows().result(name, id, timeout=timeout)
+
     # -- forms of iterating
 
     async def events(self) -> AsyncIterator[Event]:

@@ -6,6 +6,7 @@
     e   event time in milliseconds since 1970, when it is not the time of arrival
     h   headers, a MessagePack map of text to text
     r   where an answer is wanted: `<client>/<request>`
+    i   of an entry that was moved here: `<topic>/<partition>/<id>` where it lay first
 
 Fields of other names are ignored. An entry without `p` is one of somebody who knows nothing of
 this: its fields are the value (`foreign`). Everything is written in this order, because a stream
@@ -39,16 +40,26 @@ class Entry:
     Attributes:
         id: Its id, such as `b"1700000000000-0"`.
         payload: None when the entry has no `p`.
-        key, tag, reply: As bytes, None when absent.
+        key, tag, reply, origin: As bytes, None when absent.
         foreign: All fields of an entry without `p`, otherwise None.
     """
 
-    __slots__ = ("_event_ms", "_headers", "foreign", "id", "key", "payload", "reply", "tag")
+    __slots__ = (
+        "_event_ms",
+        "_headers",
+        "foreign",
+        "id",
+        "key",
+        "origin",
+        "payload",
+        "reply",
+        "tag",
+    )
 
     def __init__(self, id: bytes, fields: Sequence[bytes] | None) -> None:
         """From the raw reply of the server; `fields` is None for an entry that was deleted."""
         self.id = id
-        self.payload = self.tag = self.key = self.reply = None
+        self.payload = self.tag = self.key = self.reply = self.origin = None
         self._event_ms: bytes | None = None
         self._headers: bytes | None = None
         self.foreign: dict[str, str] | None = None
@@ -67,6 +78,8 @@ class Entry:
                 self._headers = value
             elif name == b"r":
                 self.reply = value
+            elif name == b"i":
+                self.origin = value
         if self.payload is None and fields:
             self.foreign = _texts(fields)
 
@@ -74,6 +87,12 @@ class Entry:
     tag: bytes | None
     key: bytes | None
     reply: bytes | None
+    origin: bytes | None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it has no headers."""
+        return self._headers is None
 
     @property
     def arrived_ms(self) -> int:
@@ -100,9 +119,10 @@ class Entry:
         """The same fields again, for a copy in another stream."""
         if self.foreign is not None:
             return [text for pair in self.foreign.items() for text in pair]
-        return fields_of(
+        fields = fields_of(
             self.payload or b"", self.tag, self.key, self._event_ms, self._headers, self.reply
         )
+        return fields if self.origin is None else [*fields, "i", self.origin]
 
 
 def fields_of(
