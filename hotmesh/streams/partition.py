@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hotmesh.streams.lease import Held
     from hotmesh.streams.part import AgentPart
     from hotmesh.streams.peek import Peek
+    from hotmesh.streams.replica import Replicas
     from hotmesh.streams.table import Table
 
 log = get_logger("hotmesh.streams")
@@ -52,6 +53,7 @@ class Run:
         app_id: str,
         held: Held,
         peek: Peek,
+        replicas: Replicas,
         on_void: Callable[[Held], None],
     ) -> None:
         self.number, self.held = held.number, held
@@ -65,7 +67,7 @@ class Run:
         self._later: list[Callable[[Commit], None]] = []
         self._applied: list[Applied] = []
         self._open = 0  # transactions
-        self._on_void = on_void
+        self._on_void, self._replicas = on_void, replicas
         self._work = asyncio.Event()
         self._ending = False
         self._number = 0
@@ -122,7 +124,11 @@ class Run:
         return found
 
     def cell_of(self, table: Table[Any], home: int, pane: str, key: bytes) -> Cell:
-        """A cell of another partition, as it is stored right now."""
+        """A cell of another partition, as it is stored right now; of a global table from the copy
+        in this process.
+        """
+        if table.window is None and self._replicas.has(table):
+            return Cell(self.part(table), home, pane, key, self._replicas.get(table, key))
         slot = self._client.space.slot(home)
         raw = self._peek.hget(slot.table(self._app_id, table.name, pane), key)
         return Cell(self.part(table), home, pane, key, raw)

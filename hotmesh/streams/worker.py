@@ -16,6 +16,7 @@ from hotmesh.streams.part import AgentPart
 from hotmesh.streams.partition import Run
 from hotmesh.streams.peek import Peek
 from hotmesh.streams.reading import Reading
+from hotmesh.streams.replica import Replicas
 from hotmesh.streams.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class StreamWorker:
     def __init__(self, app: App, client: Client) -> None:
         self._app, self._client = app, client
         self._peek = Peek(client.connection.address)
+        copied = [t for t in app.tables.values() if t.is_global and t.window is None]
+        self._replicas = Replicas(client, copied)
         self._running: dict[int, Running] = {}
         self.ownership = Ownership(
             client.connection, client.store, app.id, self, count=app.count, lease_ms=app.lease_ms
@@ -53,7 +56,7 @@ class StreamWorker:
         routers: list[Component] = [r.router for r in self._readings]
         last: list[Component] = [Schedule(app, client), _Looking(self)]
         # Stopped from the last to the first: partitions are let go of while readers still run.
-        self.host = Host([routers, [self.ownership], last])
+        self.host = Host([[self._replicas], routers, [self.ownership], last])
 
     async def start(self) -> None:
         """Start to take partitions."""
@@ -88,7 +91,7 @@ class StreamWorker:
 
     async def gained(self, held: Held) -> None:
         """Begin to run a partition."""
-        run = Run(self._client, self._app.id, held, self._peek, self._void)
+        run = Run(self._client, self._app.id, held, self._peek, self._replicas, self._void)
         running = self._running[held.number] = Running(run, Closer(run, self._client.store))
         await run.start(list(self._app.tables.values()))
         for reading in self._readings:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from support import eventually
 
 import hotmesh
@@ -85,3 +89,42 @@ async def test_without_workflows_the_event_says_what_to_do(new_app: NewApp) -> N
     assert "app.workflows = mesh" in told[0]
     with pytest.raises(hotmesh.HotMeshError, match="start, signal and result"):
         workflows_of(object())
+
+
+@pytest.fixture
+def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+    """An SDK for this test alone."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    yield exporter
+    provider.shutdown()
+
+
+async def test_the_trace_of_a_sender_goes_on_through_agents(
+    new_app: NewApp, exporter: InMemorySpanExporter
+) -> None:
+    app = new_app()
+    first, second = app.topic("first", value_type=int), app.topic("second", value_type=int)
+    seen: list[int] = []
+
+    @app.agent(first)
+    async def forward(stream: Any) -> None:
+        async for value in stream:
+            await second.send(value)
+
+    @app.agent(second)
+    async def last(stream: Any) -> None:
+        async for value in stream:
+            seen.append(value)
+
+    async with app.running():
+        with trace.get_tracer("test").start_as_current_span("request") as root:
+            await first.send(1)
+        await first.send(2)
+        await eventually(lambda: len(exporter.get_finished_spans()) >= 3 and len(seen) == 2)
+    told = {s.name: s for s in exporter.get_finished_spans()}
+    ids = {s.context.trace_id for s in told.values() if s.context is not None}
+    assert set(told) == {"request", "process first", "process second"}
+    assert ids == {root.get_span_context().trace_id}

@@ -358,3 +358,41 @@ async def test_changes_are_told_as_they_are_committed(new_app: NewApp) -> None:
         told = [await anext(changes), await anext(changes)]
         await changes.aclose()  # type: ignore[attr-defined]
     assert told == [("a", 1, None), ("b", 2, None)]
+
+
+async def test_a_global_table_is_read_in_every_partition(new_app: NewApp) -> None:
+    app = new_app(partitions=4)
+    rates = app.topic("rates", value_type=float)
+    orders = app.topic("orders", value_type=str)
+    known = app.global_table("known", value_type=float)
+    seen: list[Any] = []
+
+    @app.agent(rates)
+    async def learn(stream: Any) -> Any:
+        async for event in stream.events():
+            known[event.key] = event.value
+            yield True
+
+    @app.agent(orders)
+    async def convert(stream: Any) -> None:
+        async for currency in stream:
+            rate = 0.0
+            if currency in known:
+                rate = known[currency]
+            seen.append((stream.partition, rate))
+
+    async with app.running() as worker:
+        await learn.ask(1.5, key="EUR")
+        await learn.ask(0.9, key="USD")
+        await eventually(lambda: copied(worker, known) == 2)
+        peeks = worker._peek.count
+        await orders.send_many(["EUR", "USD", "GBP"] * 8)
+        await eventually(lambda: len(seen) == 24)
+
+    assert {p for p, _ in seen} == {0, 1, 2, 3}
+    assert sorted(rate for _, rate in seen) == [0] * 8 + [0.9] * 8 + [1.5] * 8
+    assert worker._peek.count == peeks  # from the copy, without asking the server
+
+
+def copied(worker: Any, table: Any) -> int:
+    return len(worker._replicas._values.get(table, ()))
