@@ -22,4 +22,5 @@ NAMES = (
     "mapping",
     "transport",
     "streams",
+    "streams_fleet",
 )

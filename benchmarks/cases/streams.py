@@ -4,8 +4,8 @@ A process of ours beside one that sends the bare commands with redis-py's pipeli
 XREADGROUP of 500 and one XACK for them), each with a server of its own, in turn; and one of
 FastStream, where it is installed (`pip install -e '.[bench]'`). Every side decodes each record and
 adds up a field. On a quiet machine the bare loop reads 220,000 to 290,000 records a second; the
-goals are shares of that (60,000 with a handler per record, 150,000 in batches). What ours does besides: commits under the epoch of its lease, retries, dead
-letters, order per key.
+goals are shares of that (60,000 with a handler per record, 150,000 in batches). What ours does
+besides: commits under the epoch of its lease, retries, dead letters, order per key.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from hotmesh.streams.topics import TopicSpec, Wanted
 if TYPE_CHECKING:
     from hotmesh.streams.app import App
     from hotmesh.streams.instance import Instance
+    from hotmesh.streams.join import Join
     from hotmesh.streams.partition import Run
     from hotmesh.streams.transaction import Transaction
 
@@ -43,6 +44,7 @@ class Agent:
         topics: What it reads.
         concurrency: Bodies at once in each partition; events of one key go to the same one.
         retry: When an event's handling has failed.
+        joined: How its topics become pairs, or None.
         supervise: What becomes of a body that raises: it is started again, or (`stop`) it is not.
     """
 
@@ -57,6 +59,7 @@ class Agent:
         sinks: Iterable[Sink],
         retry: RetryPolicy | None,
         supervise: Supervise,
+        join: Join | None = None,
     ) -> None:
         """Used by `App.agent`."""
         check_topic(name)
@@ -75,6 +78,7 @@ class Agent:
         self.group = group_of_agent(app.id, name)
         self.routed = self.derived(internal_topic(app.id, name, "at"))
         self.specs: dict[str, TopicSpec] = {}
+        self.joined = join
         self._sinks = list(sinks)
         self.__doc__ = function.__doc__
         self.__name__ = name

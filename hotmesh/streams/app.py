@@ -22,6 +22,7 @@ from hotmesh.mesh.options import RetryPolicy
 from hotmesh.streams.agent import Agent, Sink, Supervise
 from hotmesh.streams.client import Client
 from hotmesh.streams.decorators import Decorators
+from hotmesh.streams.join import Join
 from hotmesh.streams.keys import Space, internal_topic
 from hotmesh.streams.record import CodecName
 from hotmesh.streams.replies import Replies
@@ -201,9 +202,27 @@ class App(Decorators):
         self.tables[name] = table
         return table
 
+    def join(
+        self,
+        left: Topic[Any],
+        right: Topic[Any],
+        *,
+        on: tuple[Any, Any],
+        within: Duration,
+        name: str | None = None,
+    ) -> Join:
+        """A channel of pairs (left, right), for `agent`: values of two topics with the same key,
+        whose events happened at most `within` from each other.
+
+        Args:
+            on: A field or function of each side's value, such as `(Order.id, Payment.order)`.
+            name: Of the table in which each side waits for the other.
+        """
+        return Join(self, left, right, on, within, name or f"{left.name}-{right.name}-join")
+
     def agent(
         self,
-        channel: Topic[Any] | Sequence[Topic[Any]] | None = None,
+        channel: Topic[Any] | Sequence[Topic[Any]] | Join | None = None,
         *,
         name: str | None = None,
         concurrency: int = 1,
@@ -214,14 +233,19 @@ class App(Decorators):
         """Decorator: `async def body(stream)` that iterates over the values of a topic.
 
         Args:
-            channel: A topic, several (their values are merged), or None for one of its own.
+            channel: A topic, several (their values are merged), a join, or None for a topic of its
+                own.
             name: Of the agent; the function's.
             concurrency: Bodies at once in each partition. Events of one key go to the same one.
             sink: Topics, agents and functions that get what it yields.
             retry: When an event fails: 3 attempts, the first after 100 ms; then the dead letters.
             supervise: `restart` a body that raises, or `stop` it.
         """
-        topics = [channel] if isinstance(channel, Topic) else list(channel or ())
+        join = channel if isinstance(channel, Join) else None
+        if isinstance(channel, Join):
+            topics = [channel.left, channel.right]
+        else:
+            topics = [channel] if isinstance(channel, Topic) else list(channel or ())
 
         def decorate(function: Callable[[Any], Any]) -> Agent:
             called = name or function.__name__.replace("_", "-").strip("-")
@@ -236,6 +260,7 @@ class App(Decorators):
                 sinks=sink,
                 retry=retry,
                 supervise=supervise,
+                join=join,
             )
             self.agents[called] = agent
             return agent

@@ -17,6 +17,7 @@ from hotmesh.errors import SettingsInvalid
 from hotmesh.log import get_logger
 from hotmesh.streams.bridge import Workflows, workflows_of
 from hotmesh.streams.event import Event
+from hotmesh.streams.join import JoinedStream
 from hotmesh.streams.scope import current
 from hotmesh.streams.stream import Stream
 from hotmesh.streams.table import NoEvent
@@ -265,7 +266,8 @@ class Instance:
 
     async def _once(self) -> BaseException | None:
         agent = self.part.agent
-        body = agent.function(Stream(self))
+        stream = Stream[Any](self) if agent.joined is None else JoinedStream(self, agent.joined)
+        body = agent.function(stream)
         try:
             if inspect.isasyncgen(body):
                 try:

@@ -396,3 +396,39 @@ async def test_a_global_table_is_read_in_every_partition(new_app: NewApp) -> Non
 
 def copied(worker: Any, table: Any) -> int:
     return len(worker._replicas._values.get(table, ()))
+
+
+async def test_two_topics_are_joined_within_a_time(new_app: NewApp) -> None:
+    app = new_app(partitions=3)
+
+    class Order(hotmesh.Record):
+        id: str
+
+    class Payment(hotmesh.Record):
+        order: str
+        amount: float
+
+    orders = app.topic("orders", value_type=Order)
+    payments = app.topic("payments", value_type=Payment)
+    both = app.join(orders, payments, on=(Order.id, Payment.order), within="10s")
+    paid: list[tuple[str, float]] = []
+    totals = app.table("totals", default=float)
+
+    @app.agent(both)
+    async def match(stream: Any) -> None:
+        async for order, payment in stream:
+            totals[order.id] += payment.amount
+            paid.append((order.id, payment.amount))
+
+    async with app.running():
+        await orders.send(Order("a"), timestamp=100)
+        await payments.send(Payment("a", 1.0), timestamp=105)
+        await payments.send(Payment("b", 2.0), timestamp=109)  # comes before its order
+        await orders.send(Order("b"), timestamp=111)
+        await payments.send(Payment("a", 3.0), timestamp=110)
+        await payments.send(Payment("a", 9.0), timestamp=110.001)  # too late for its order
+        await payments.send(Payment("c", 9.0), timestamp=110)  # has none
+        await eventually(lambda: items_are(totals, {"a": 4.0, "b": 2.0}))
+    assert sorted(paid) == [("a", 1.0), ("a", 3.0), ("b", 2.0)]
+    with pytest.raises(hotmesh.HotMeshError, match="differ"):
+        app.join(orders, orders, on=(Order.id, Order.id), within=1)
