@@ -29,6 +29,9 @@ RETRY_DEFAULT = RetryPolicy(
 )
 ASK_TIMEOUT = "60s"
 CONCURRENCY_MAX = 1_000
+INTERNAL_MAX = 20_000
+"""Entries of an internal topic that are kept per partition; handled ones go first."""
+
 MAP_IN_FLIGHT = 100
 """Values of one `map` that are under way at once."""
 
@@ -237,7 +240,7 @@ class Agent:
             lambda: self.app.client,
             value_type=value_type,
             key_type=first.key_type,
-            wanted=Wanted(maxlen=0),
+            wanted=Wanted(maxlen=INTERNAL_MAX * max(1, self.app.count)),
             partitions_default=max(1, self.app.count),
         )
 

@@ -222,8 +222,8 @@ class Ownership:
     async def _gain(self, held: Held) -> None:
         try:
             await self._runs.gained(held)
-        except HotMeshError as exc:
-            log.warning("partition.not_started", partition=held.number, error=str(exc))
+        except Exception as exc:
+            log.error("partition.not_started", partition=held.number, exc_info=exc)
             await self._runs.lost(held)
             self.held.pop(held.number, None)
             await disown(self._store, self._app_id, held.number, self.me, held.epoch)
