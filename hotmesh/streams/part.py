@@ -137,11 +137,12 @@ class AgentPart:
             self._take(source, id, fields)
 
     def inherited(self, source: Source, entries: Sequence[Any]) -> None:
-        """Entries that were in the hands of an owner before: any of them may have killed it. They
-        are handled one at a time, and counted before.
+        """Entries that were in the hands of an owner before. If it is not known that it has let go
+        of them, any of them may have killed it: they are handled one at a time, and counted before.
         """
+        suspect = not self.run.held.is_clean
         for id, fields in entries:
-            self._take(source, id, fields, suspect=True)
+            self._take(source, id, fields, suspect=suspect)
 
     def _take(self, source: Source, id: bytes, fields: Any, *, suspect: bool = False) -> None:
         self.count += 1
