@@ -92,7 +92,7 @@ COMMANDS = (
 )
 """Every command, in the order of the help page."""
 
-_SECTIONS = ("Run", "Models", "Jobs", "Workflows", "Operate", "Everywhere", "Processes")
+_SECTIONS = ("Run", "Models", "Jobs", "Workflows", "Streams", "Operate", "Everywhere", "Processes")
 _GROUPS = {name: Group(name, sort_key=number) for number, name in enumerate(_SECTIONS)}
 _GROUP_NAMES = ("Run", "Models", "Jobs", "Streams", "Operate", "Everywhere", "Processes")
 _GROUPS = {name: Group(name, sort_key=number) for number, name in enumerate(_GROUP_NAMES)}

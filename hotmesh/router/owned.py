@@ -44,6 +44,9 @@ class OwnedHandler(Protocol):
     def free(self) -> int:
         """How many more may arrive."""
 
+    def is_wanted(self, stream: str) -> bool:
+        """Whether a stream may be read now."""
+
 
 class _Unused:
     """The handler of entries with leases of their own, which there are none of here."""
@@ -148,7 +151,7 @@ class OwnedRouter(Router):
                     await self._join()
                 elif self._sweep_is_due():
                     await self._sweep_owned()
-                elif not self.streams or self.paused or self._owned_handler.free() <= 0:
+                elif not self._wanted():
                     await self._wait()
                 else:
                     await self._read_owned()
@@ -159,14 +162,18 @@ class OwnedRouter(Router):
 
     async def _wait(self) -> None:
         self._room.clear()
-        if not self._joining and (
-            not self.streams or self.paused or self._owned_handler.free() <= 0
-        ):
+        if not self._joining and not self._wanted():
             await self._room.wait()
+
+    def _wanted(self) -> list[str]:
+        """The streams that may be read now."""
+        if self.paused or self._owned_handler.free() <= 0:
+            return []
+        return [stream for stream in self.streams if self._owned_handler.is_wanted(stream)]
 
     async def _read_owned(self) -> None:
         assert self._reader is not None
-        streams = list(self.streams)
+        streams = self._wanted()
         free = min(self._owned_handler.free(), self.settings.batch_max)
         command: list[Any] = ["XREADGROUP", "GROUP", self.group, self.consumer]
         command += ["COUNT", max(1, free // len(streams)), "BLOCK", self.settings.block_ms]

@@ -143,14 +143,17 @@ async def _lag(client: Client, name: str, number: int, facts: dict[bytes, Any]) 
 
 
 async def tail(
-    client: Client, name: str, spec: TopicSpec, *, last: str = "$"
+    client: Client, name: str, spec: TopicSpec, *, last: str = "$", dead: bool = False
 ) -> AsyncIterator[tuple[int, Entry]]:
     """Entries as they come, with their partitions, without being in a group.
 
     Args:
         last: `$` from now on, `0` from the oldest, or an id to go on behind.
+        dead: The dead letters of the topic's agents instead: `Entry.foreign` has all fields, the
+            `reason` and the `group` among them.
     """
-    streams = client.space.streams(name, spec.partitions)
+    slots = [client.space.slot(p) for p in range(spec.partitions)]
+    streams = [slot.dead(name) if dead else slot.entries(name) for slot in slots]
     positions: dict[str, str] = {}
     for stream in streams:
         positions[stream] = last
@@ -168,7 +171,10 @@ async def tail(
                 number = streams.index(stream.decode())
                 for id, fields in rows:
                     positions[stream.decode()] = id.decode()
-                    yield number, Entry(id, fields)
+                    entry = Entry(id, fields)
+                    if dead:
+                        entry.foreign = dict(zip(*[map(_text, fields)] * 2, strict=True))
+                    yield number, entry
     finally:
         await reader.close()
 

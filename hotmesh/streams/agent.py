@@ -12,6 +12,7 @@ from hotmesh.errors import HotMeshError, SettingsInvalid
 from hotmesh.ids import check_topic
 from hotmesh.mesh.options import RetryPolicy
 from hotmesh.streams.event import Event
+from hotmesh.streams.items import Items
 from hotmesh.streams.keys import group_of_agent, internal_topic, partition_of
 from hotmesh.streams.replies import encode_failure, encode_reply
 from hotmesh.streams.topic import Topic
@@ -29,6 +30,9 @@ RETRY_DEFAULT = RetryPolicy(
 )
 ASK_TIMEOUT = "60s"
 CONCURRENCY_MAX = 1_000
+INTERNAL_MAX = 20_000
+"""Entries of an internal topic that are kept per partition; handled ones go first."""
+
 MAP_IN_FLIGHT = 100
 """Values of one `map` that are under way at once."""
 
@@ -140,27 +144,36 @@ class Agent:
         finally:
             replies.forget(pending)
 
-    async def map(self, values: Iterable[Any], *, key: Any = None) -> AsyncIterator[Any]:
-        """Ask with each value; answers as they come, in no order.
+    def map(self, values: Iterable[Any], *, key: Any = None) -> Items:
+        """Ask with each value; answers as they come, in no order: `async for answer in …`, or
+        `await …` for a list of all.
 
         Args:
             key: A function that gives each value's key.
         """
-        async for _, answer in self._ask_all(values, key):
-            yield answer
+
+        async def walk() -> AsyncIterator[Any]:
+            async for _, answer in self._ask_all(values, key):
+                yield answer
+
+        return Items(walk)
 
     async def join(self, values: Iterable[Any], *, key: Any = None) -> list[Any]:
         """Ask with each value; the answers in the order of the values, when all are there."""
         answers = {number: answer async for number, answer in self._ask_all(values, key)}
         return [answers[number] for number in sorted(answers)]
 
-    async def kvmap(self, pairs: Iterable[tuple[Any, Any]]) -> AsyncIterator[tuple[Any, Any]]:
+    def kvmap(self, pairs: Iterable[tuple[Any, Any]]) -> Items:
         """As `map`, of (key, value) pairs; (key, answer) as they come."""
-        listed = list(pairs)
-        keys = iter([k for k, _ in listed])
-        values = [v for _, v in listed]
-        async for number, answer in self._ask_all(values, lambda _: next(keys)):
-            yield listed[number][0], answer
+
+        async def walk() -> AsyncIterator[tuple[Any, Any]]:
+            listed = list(pairs)
+            keys = iter([k for k, _ in listed])
+            values = [v for _, v in listed]
+            async for number, answer in self._ask_all(values, lambda _: next(keys)):
+                yield listed[number][0], answer
+
+        return Items(walk)
 
     async def kvjoin(self, pairs: Iterable[tuple[Any, Any]]) -> list[Any]:
         """As `join`, of (key, value) pairs."""
@@ -237,7 +250,7 @@ class Agent:
             lambda: self.app.client,
             value_type=value_type,
             key_type=first.key_type,
-            wanted=Wanted(maxlen=0),
+            wanted=Wanted(maxlen=INTERNAL_MAX * max(1, self.app.count)),
             partitions_default=max(1, self.app.count),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hotmesh.log import get_logger
-from hotmesh.streams.agent import Agent
+from hotmesh.streams.agent import INTERNAL_MAX, Agent
 from hotmesh.streams.cells import MISSING
 from hotmesh.streams.keys import internal_topic
 from hotmesh.streams.outbox import DELTAS
@@ -47,7 +47,7 @@ def deltas_agent(app: App) -> Agent:
         lambda: app.client,
         value_type=tuple[str, str, bytes, Any],
         codec="msgpack",
-        wanted=Wanted(maxlen=0),
+        wanted=Wanted(maxlen=INTERNAL_MAX * app.count),
         partitions_default=app.count,
     )
     return Agent(

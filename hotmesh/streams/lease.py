@@ -32,10 +32,11 @@ class Held:
     Attributes:
         epoch: Of the lease.
         sent: The last number that its outbox has given out.
+        is_clean: The owner before had let go of it, so nothing that it left pending has killed it.
     """
 
-    def __init__(self, number: int, epoch: int, sent: int) -> None:
-        self.number, self.epoch, self.sent = number, epoch, sent
+    def __init__(self, number: int, epoch: int, sent: int, is_clean: bool) -> None:
+        self.number, self.epoch, self.sent, self.is_clean = number, epoch, sent, is_clean
         self.releasing = False
         self.started = asyncio.Event()  # or failed to start
 
@@ -93,7 +94,7 @@ class Ownership:
         await self._runs.lost(held)
         if self.held.get(held.number) is held:
             del self.held[held.number]
-        await disown(self._store, self._app_id, held.number, self.me, held.epoch)
+        await disown(self._store, self._app_id, held.number, self.me, held.epoch, is_clean=False)
 
     def drain(self) -> None:
         """Let go of everything, then end."""
@@ -213,7 +214,7 @@ class Ownership:
                 self._store, self._app_id, number, self.me, self._lease_ms, dead
             )
             if verdict:
-                held = Held(number, facts[0], facts[1])
+                held = Held(number, facts[0], facts[1], facts[3] == b"1")
                 self.held[number] = held
                 wanted -= 1
                 log.info("partition.taken", partition=number, epoch=held.epoch)
@@ -222,11 +223,13 @@ class Ownership:
     async def _gain(self, held: Held) -> None:
         try:
             await self._runs.gained(held)
-        except HotMeshError as exc:
-            log.warning("partition.not_started", partition=held.number, error=str(exc))
+        except Exception as exc:
+            log.error("partition.not_started", partition=held.number, exc_info=exc)
             await self._runs.lost(held)
             self.held.pop(held.number, None)
-            await disown(self._store, self._app_id, held.number, self.me, held.epoch)
+            await disown(
+                self._store, self._app_id, held.number, self.me, held.epoch, is_clean=held.is_clean
+            )
         finally:
             held.started.set()
 
@@ -282,6 +285,9 @@ async def own(
     return reply
 
 
-async def disown(store: StreamStore, app_id: str, number: int, me: str, epoch: int) -> bool:
+async def disown(
+    store: StreamStore, app_id: str, number: int, me: str, epoch: int, *, is_clean: bool = True
+) -> bool:
     """Let go of a partition; False when it is another's by now."""
-    return bool(await store.run("disown", [store.space.slot(number).owner(app_id)], me, epoch))
+    key = store.space.slot(number).owner(app_id)
+    return bool(await store.run("disown", [key], me, epoch, int(is_clean)))

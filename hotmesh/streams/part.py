@@ -33,6 +33,9 @@ log = get_logger("hotmesh.streams")
 CRASHES_MAX = 3
 """Times that a process may die while it handles an event, before the event is given up."""
 
+START_S = 10.0
+"""How long a partition waits for its bodies to ask for their first events."""
+
 NEVER_AGAIN = (Undecodable, KeysElsewhere, Late)
 """Failures that another attempt can't mend."""
 
@@ -46,6 +49,7 @@ class Source:
 
     def __init__(self, topic: Topic[Any], stream: str) -> None:
         self.topic, self.stream = topic, stream
+        self.is_internal = "~" in topic.name
         self.then: Callable[[Event], bool] | None = None
         self.known: set[bytes] = set()
 
@@ -95,8 +99,10 @@ class AgentPart:
             name = f"{self.agent.name}.{self.run.number}.{instance.number}"
             # Owned: `stop` ends and awaits them.
             self._tasks.append(loop.create_task(instance.drive(), name=name))
-        for instance in self.instances:
-            await instance.pulled.wait()
+        pulling = [loop.create_task(i.pulled.wait()) for i in self.instances]
+        _, late = await asyncio.wait(pulling, timeout=START_S)
+        for waiting in late:  # a body that does something else first: its events wait for it
+            waiting.cancel()
 
     async def stop(self, grace_s: float) -> None:
         """Hand on no more events; wait for those in hand, at most so long."""
@@ -131,11 +137,12 @@ class AgentPart:
             self._take(source, id, fields)
 
     def inherited(self, source: Source, entries: Sequence[Any]) -> None:
-        """Entries that were in the hands of an owner before: any of them may have killed it. They
-        are handled one at a time, and counted before.
+        """Entries that were in the hands of an owner before. If it is not known that it has let go
+        of them, any of them may have killed it: they are handled one at a time, and counted before.
         """
+        suspect = not self.run.held.is_clean
         for id, fields in entries:
-            self._take(source, id, fields, suspect=True)
+            self._take(source, id, fields, suspect=suspect)
 
     def _take(self, source: Source, id: bytes, fields: Any, *, suspect: bool = False) -> None:
         self.count += 1
@@ -356,5 +363,5 @@ class AgentPart:
         """Topics with fewer partitions than this one's number are not read here."""
         for source in self.added:
             spec = specs[source.topic.name]
-            if "~" not in source.topic.name and self.run.number >= spec.partitions:
+            if not source.is_internal and self.run.number >= spec.partitions:
                 self.sources.pop(source.stream, None)

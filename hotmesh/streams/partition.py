@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hotmesh.streams.peek import Peek
     from hotmesh.streams.replica import Replicas
     from hotmesh.streams.table import Table
+    from hotmesh.streams.topics import TopicSpec
 
 log = get_logger("hotmesh.streams")
 
@@ -35,6 +36,9 @@ REPLY_MS = 60_000
 PAUSE_S_MIN, PAUSE_S_MAX = 0.02, 1.0
 OUTBOX_MAX = 5_000
 """Entries for other partitions that wait: above it this partition takes no further events."""
+
+TRIM_EVERY = 1_000
+"""Entries that commits append to a topic before it is trimmed."""
 
 Applied = Callable[[], None]
 
@@ -66,6 +70,8 @@ class Run:
         self._acks: dict[tuple[AgentPart, str], list[bytes]] = {}
         self._later: list[Callable[[Commit], None]] = []
         self._applied: list[Applied] = []
+        self._appended: dict[str, tuple[TopicSpec, int]] = {}  # since they were trimmed
+        self._full: set[str] = set()
         self._open = 0  # transactions
         self._on_void, self._replicas = on_void, replicas
         self._work = asyncio.Event()
@@ -164,7 +170,25 @@ class Run:
         else:
             self.outbox.add(send.topic, send.partition, send.fields)
 
+    async def trim(self) -> None:
+        """Keep the topics that are appended to here bounded. One that is full of what some group
+        has not handled stops this partition, until it is not.
+        """
+        for topic, (spec, count) in list(self._appended.items()):
+            if count < TRIM_EVERY and topic not in self._full:
+                continue
+            self._appended[topic] = (spec, 0)
+            stream = self.slot.entries(topic)
+            if await self._store.run("trim", [stream], spec.length_max):
+                self._full.discard(topic)
+            elif topic not in self._full:
+                log.warning("topic.full", topic=topic, partition=self.number)
+                self._full.add(topic)
+
     def _append(self, commit: Commit, send: Send) -> None:
+        if send.spec.length_max and send.spec.full != "trim":
+            _, count = self._appended.get(send.topic, (send.spec, 0))
+            self._appended[send.topic] = (send.spec, count + 1)
         keep = send.spec.length_max if send.spec.full == "trim" else 0
         commit.append(self.slot.entries(send.topic), send.fields, keep=keep)
 
@@ -235,8 +259,8 @@ class Run:
 
     @property
     def crowded(self) -> bool:
-        """Whether too much waits for other partitions."""
-        return len(self.outbox) > OUTBOX_MAX
+        """Whether too much waits for other partitions, or a topic is full that is sent to here."""
+        return bool(self._full) or len(self.outbox) > OUTBOX_MAX
 
     # -- committing
 

@@ -69,8 +69,14 @@ class Reading:
         return found[1].known if found is not None else set()
 
     def free(self) -> int:
-        """Room for more: none while a partition waits for others, or the leases may be over."""
-        parts = {part for part, _ in self._parts.values()}
-        if not self._is_valid() or any(p.run.crowded for p in parts):
+        """Room for more: none when the leases may be over."""
+        if not self._is_valid():
             return 0
-        return CAPACITY - sum(p.count for p in parts)
+        return CAPACITY - sum(p.count for p in {part for part, _ in self._parts.values()})
+
+    def is_wanted(self, stream: str) -> bool:
+        """Whether a stream may be read: not while its partition waits for others. What others have
+        moved here is read all the same: they wait for it.
+        """
+        part, source = self._parts[stream]
+        return not part.run.crowded or source.is_internal

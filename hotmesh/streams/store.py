@@ -11,7 +11,7 @@ from hotmesh.store.scripts import Script, load
 from hotmesh.streams.keys import Space
 
 LUA = files("hotmesh.streams") / "lua"
-SCRIPTS = ("commit", "declare", "disown", "own", "produce", "seek", "tick")
+SCRIPTS = ("commit", "declare", "disown", "own", "produce", "seek", "tick", "trim")
 
 
 class StreamStore(Store):

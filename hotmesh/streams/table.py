@@ -22,6 +22,7 @@ from hotmesh.streams.cells import (
     decode_sessions,
     encode_sessions,
 )
+from hotmesh.streams.items import Items
 from hotmesh.streams.keys import partition_of
 from hotmesh.streams.record import Codec, encode_key, key_decoder
 from hotmesh.streams.scope import current
@@ -345,22 +346,3 @@ class Table(Generic[V]):
         if client is None:
             raise NotOpen(f"table {self.name!r}")
         return View(self, client)
-
-
-class Items:
-    """`async for` over something, or `await` it for a list."""
-
-    def __init__(self, walk: Callable[[], AsyncIterator[Any]]) -> None:
-        self._walk = walk
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self._walk()
-
-    def __await__(self) -> Any:
-        return self._all().__await__()
-
-    async def _all(self) -> list[Any]:
-        return [item async for item in self._walk()]
-
-    def __iter__(self) -> Any:
-        raise TypeError("write 'async for key, value in table.items()', or 'await table.items()'")

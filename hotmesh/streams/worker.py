@@ -160,6 +160,7 @@ class StreamWorker:
         """Report windows that have closed; let readers that were full look again."""
         for running in list(self._running.values()):
             try:
+                await running.run.trim()
                 await running.closer.look()
             except HotMeshError as exc:
                 log.warning("windows.look_failed", error=str(exc))

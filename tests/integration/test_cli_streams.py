@@ -103,6 +103,15 @@ def test_reset_has_a_group_read_again(shop: Terminal) -> None:
     eventually(lambda: shop.json("tables", "shop/totals", "again")["values"] == value, "counted")
 
 
+def test_dead_letters_are_told_with_their_reason(shop: Terminal) -> None:
+    shop.json("produce", "orders", '{"price": 1}', "--key", "bad", "--type", "Order")
+
+    letter = shop.json("tail", "orders", "--dead", "--last", "0", "--limit", "1")
+
+    assert (letter["key"], letter["value"], letter["group"]) == ("bad", {"price": 1}, "shop.tally")
+    assert "missing required field `id`" in letter["reason"]
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

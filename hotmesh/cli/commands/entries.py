@@ -24,7 +24,13 @@ _read_key = key_decoder()
 
 
 async def tail(
-    topic: str, *, last: str = "$", limit: int = 0, key: str | None = None, cli: Cli
+    topic: str,
+    *,
+    last: str = "$",
+    limit: int = 0,
+    key: str | None = None,
+    dead: bool = False,
+    cli: Cli,
 ) -> None:
     """Print entries of a topic as they come.
 
@@ -33,12 +39,15 @@ async def tail(
         last: $ from now on, 0 from the oldest, or an id to go on behind.
         limit: End after so many; 0 for never.
         key: Only entries of this key.
+        dead: Dead letters of the topic's agents, with their reasons, instead of entries.
     """
     async with streams(cli) as client:
         spec = await find(client.store, topic) or TopicSpec()
         seen = 0
-        async for partition, entry in admin.tail(client, topic, spec, last=last):
+        async for partition, entry in admin.tail(client, topic, spec, last=last, dead=dead):
             facts = _facts(partition, entry)
+            if dead and entry.foreign is not None:
+                facts |= {n: entry.foreign.get(n) for n in ("reason", "group", "attempts")}
             if key is not None and facts["key"] != key:
                 continue
             cli.output.result(facts, _line(facts))
@@ -149,4 +158,5 @@ def _value(entry: Entry) -> Any:
 def _line(facts: dict[str, Any]) -> str:
     key = "" if facts["key"] is None else f" {facts['key']}"
     kind = f" {facts['type']}" if facts["type"] else ""
-    return f"{facts['partition']} {facts['id']}{key}{kind} {to_json(facts['value'])}"
+    reason = f" {facts['group']}: {facts['reason']}" if "reason" in facts else ""
+    return f"{facts['partition']} {facts['id']}{key}{kind} {to_json(facts['value'])}{reason}"

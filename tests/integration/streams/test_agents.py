@@ -208,9 +208,10 @@ async def test_ask_cast_map_join_and_sinks(new_app: NewApp) -> None:
         assert sorted([x async for x in square.map(range(5))]) == [0, 1, 4, 9, 16]
         assert dict([p async for p in square.kvmap([("a", 2), ("b", 3)])]) == {"a": 4, "b": 9}
         assert await square.kvjoin([("a", 2), ("b", 3)]) == [4, 9]
+        assert sorted(await square.map([1, 2])) == [1, 4]
         assert await silent.ask(1) is None
         await square.cast(7)
-        await eventually(lambda: 49 in forwarded and len(forwarded) == len(told) == 15)
+        await eventually(lambda: 49 in forwarded and len(forwarded) == len(told) == 17)
 
 
 async def test_a_client_asks_agents_of_another_process(new_app: NewApp) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from hotmesh.streams.keys import partition_of
 from hotmesh.streams.topic import NotOpen, Topic
 from hotmesh.streams.topics import Wanted, find
 from hotmesh.streams.wire import Entry
+
+AppFactory = Callable[..., hotmesh.App]
 
 
 class Order(hotmesh.Record):
@@ -188,3 +191,46 @@ async def test_producers_slow_down_when_too_much_is_in_line(client: Client) -> N
     await topic.flush()
     assert all(f.done() for f in futures)
     assert len(await entries_of(client, "orders")) == 500
+
+
+async def test_a_topic_that_agents_fill_is_bounded_and_slows_them_down(
+    new_app: AppFactory,
+) -> None:
+    app = new_app()
+    source = app.topic("source", value_type=int)
+    out = app.topic("out", value_type=int, maxlen=1_000)
+    seen = app.table("seen", default=int)
+
+    @app.agent(source)
+    async def copy(stream: Any) -> None:
+        async for value in stream:
+            await out.send(value)
+            seen["all"] += 1
+
+    async def length() -> int:
+        client = app.opened()
+        found = await client.connection.transport.execute(
+            "XLEN", client.space.slot(0).entries("out")
+        )
+        return int(found)
+
+    async with app.running() as worker:
+        client = app.opened()
+        execute, stream = client.connection.transport.execute, client.space.slot(0).entries("out")
+        await execute("XGROUP", "CREATE", stream, "slow", "0", "MKSTREAM")
+        await source.send_many(range(20_000))
+        await eventually(lambda: any(r.run.crowded for r in worker._running.values()))
+        stopped_at = await length()
+        assert stopped_at < 20_000
+
+        while await length() or await seen.get("all") < 20_000:
+            reply = await execute(
+                "XREADGROUP", "GROUP", "slow", "c", "COUNT", 1_000, "STREAMS", stream, ">"
+            )
+            for _, entries in reply or ():
+                await execute("XACK", stream, "slow", *[id for id, _ in entries])
+            await asyncio.sleep(0.01)
+            if await seen.get("all") >= 20_000 and not reply:
+                break
+        assert await seen.get("all") == 20_000
+        assert await length() < 20_000
