@@ -27,6 +27,12 @@ if TYPE_CHECKING:
         WorkflowNotFound,
     )
     from hotmesh.durable.handle import WorkflowHandle
+    from hotmesh.durable.interceptors import (
+        ActivityInterceptor,
+        Call,
+        ClientInterceptor,
+        WorkflowInterceptor,
+    )
     from hotmesh.durable.options import HOTMESH_RETRY, RetryPolicy
     from hotmesh.durable.schedules import ScheduleAction, ScheduleHandle, ScheduleSpec
     from hotmesh.durable.worker import Worker
@@ -48,6 +54,12 @@ _PUBLIC = {
         "WorkflowNotFound",
     ),
     "hotmesh.durable.handle": ("WorkflowHandle",),
+    "hotmesh.durable.interceptors": (
+        "ActivityInterceptor",
+        "Call",
+        "ClientInterceptor",
+        "WorkflowInterceptor",
+    ),
     "hotmesh.durable.options": ("HOTMESH_RETRY", "RetryPolicy"),
     "hotmesh.durable.schedules": ("ScheduleAction", "ScheduleHandle", "ScheduleSpec"),
     "hotmesh.durable.worker": ("Worker",),
@@ -57,9 +69,12 @@ _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in name
 __all__ = [
     "HOTMESH_RETRY",
     "ActivityError",
+    "ActivityInterceptor",
     "ApplicationError",
+    "Call",
     "ChildWorkflowError",
     "Client",
+    "ClientInterceptor",
     "FatalError",
     "MaxedError",
     "NonDeterminismError",
@@ -73,6 +88,7 @@ __all__ = [
     "WorkflowCancelled",
     "WorkflowFailed",
     "WorkflowHandle",
+    "WorkflowInterceptor",
     "WorkflowInterrupted",
     "WorkflowNotFound",
     "activity",

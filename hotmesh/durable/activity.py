@@ -15,13 +15,14 @@ import logging
 import sys
 import threading
 import types
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from msgspec import Struct
 
 from hotmesh.durable.errors import CompleteLater, NotInActivityError
+from hotmesh.durable.interceptors import Call, Chain
 from hotmesh.durable.loop import DeterministicLoop
 from hotmesh.durable.options import ActivityOptions, Cancellation, RetryPolicy
 from hotmesh.durable.payloads import Signature
@@ -185,6 +186,7 @@ class Attempt:
         self._info: ActivityInfo | None = None
         self.stopping = False
         self._cancelled: threading.Event | None = None
+        self.interceptors: Chain | None = None
 
     @property
     def info(self) -> ActivityInfo:
@@ -203,6 +205,16 @@ class Attempt:
                     if self.reason:
                         self._cancelled.set()
         return self._cancelled
+
+    def call(self, args: Sequence[Any]) -> Call:
+        """What interceptors get."""
+        info_ = self.info
+        return Call(
+            name=info_.name,
+            args=tuple(args),
+            headers=dict(info_.headers),
+            workflow_id=info_.workflow_id,
+        )
 
     def cancel(self, reason: str) -> None:
         """Ask it to stop; the first reason counts."""
@@ -229,7 +241,12 @@ def in_activity() -> bool:
 
 def info() -> ActivityInfo:
     """What the activity knows of itself."""
-    return _current("info").info
+    attempt = _current("info")
+    if attempt.interceptors is None or "activity_info" not in attempt.interceptors:
+        return attempt.info
+    call = attempt.call(())
+    told: ActivityInfo = attempt.interceptors("activity_info", call, lambda _: attempt.info)
+    return told
 
 
 def heartbeat(*details: Any) -> None:
@@ -237,7 +254,11 @@ def heartbeat(*details: Any) -> None:
 
     Never waits and never raises; sent at most as often as is useful.
     """
-    _current("heartbeat").beat(details)
+    attempt = _current("heartbeat")
+    if attempt.interceptors is None or "heartbeat" not in attempt.interceptors:
+        attempt.beat(details)
+        return
+    attempt.interceptors("heartbeat", attempt.call(details), lambda c: attempt.beat(c.args))
 
 
 def is_cancelled() -> bool:

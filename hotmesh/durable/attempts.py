@@ -11,7 +11,7 @@ import asyncio
 import contextvars
 import inspect
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
@@ -22,6 +22,7 @@ from hotmesh.durable import payloads
 from hotmesh.durable.activity import CURRENT, ActivityInfo, Attempt, signature_of
 from hotmesh.durable.errors import CompleteLater
 from hotmesh.durable.failures import failure_of, names_of
+from hotmesh.durable.interceptors import Call, Chain
 from hotmesh.durable.payloads import Signature
 from hotmesh.log import get_logger
 from hotmesh.messages import StreamMetadata
@@ -151,11 +152,17 @@ class Attempts:
     Args:
         threads: Of plain functions.
         on_beat: Sends heartbeats.
+        interceptors: Around each attempt.
     """
 
     def __init__(
-        self, threads: int, on_beat: Callable[[list[tuple[Running, tuple[Any, ...]]]], None]
+        self,
+        threads: int,
+        on_beat: Callable[[list[tuple[Running, tuple[Any, ...]]]], None],
+        interceptors: Chain | None = None,
     ) -> None:
+        self._interceptors = interceptors
+        self._intercepts = interceptors is not None and "run_activity" in interceptors
         self.running: dict[Key, Running] = {}
         self.zombies = 0
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="hotmesh.activity")
@@ -177,8 +184,9 @@ class Attempts:
         loop = asyncio.get_running_loop()
         running = Running(key, function, describe, rules, on_done, time.monotonic())
         running.traced = traced
+        running.attempt.interceptors = self._interceptors
         self.running[key] = running
-        if function.is_async:
+        if function.is_async or self._intercepts:
             task = loop.create_task(self._call(running, args), name=function.name)
             running.future = task
             task.add_done_callback(lambda t: self._ended(running, t))
@@ -193,14 +201,32 @@ class Attempts:
         function = running.function
         values = function.signature.args(args) if isinstance(args, Raw) else args
         if not running.traced:
-            return _given(function, await function.fn(*values))
+            return _given(function, await self._value(running, values))
         with spans.processing(_metadata(running.attempt.info)) as span:
             try:
-                return _given(function, await function.fn(*values))
+                return _given(function, await self._value(running, values))
             except Exception as exc:
                 if span is not None:
                     spans.failed(exc)
                 raise
+
+    def _value(self, running: Running, values: Sequence[Any]) -> Awaitable[Any]:
+        fn = running.function.fn
+        if not self._intercepts:
+            made: Awaitable[Any] = fn(*values)
+            return made
+
+        async def last(call: Call) -> Any:
+            if running.function.is_async:
+                return await fn(*call.args)
+            context = contextvars.copy_context()
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, context.run, fn, *call.args)
+
+        assert self._interceptors is not None
+        call = running.attempt.call(values)
+        intercepted: Awaitable[Any] = self._interceptors("run_activity", call, last)
+        return intercepted
 
     def _start_thread(
         self, loop: asyncio.AbstractEventLoop, running: Running, args: Raw | Sequence[Any]

@@ -25,6 +25,7 @@ from hotmesh.durable.codec import Coder, is_sealed
 from hotmesh.durable.commit import stop_channel
 from hotmesh.durable.errors import CodecError, DurableError, UnknownActivityError
 from hotmesh.durable.failures import failure_of
+from hotmesh.durable.interceptors import Chain
 from hotmesh.durable.options import delay_ms
 from hotmesh.errors import HotMeshError
 from hotmesh.log import get_logger
@@ -59,12 +60,13 @@ class Calls:
         grace_s: float,
         worker: str,
         coder: Coder | None,
+        interceptors: Chain | None = None,
     ) -> None:
         self.name = f"activities:{queue}"
         self.store, self.runs, self.queue, self.keeper = store, Runs(store), queue, keeper
         self.functions, self.grace_s, self.worker = functions, grace_s, worker
         self.coder = coder
-        self.attempts = Attempts(threads, self._beat)
+        self.attempts = Attempts(threads, self._beat, interceptors)
         self.capacity = settings.capacity
         partitions = store.keys.partitions
         self._partition_of = {p.calls(queue, keeper): p for p in partitions}

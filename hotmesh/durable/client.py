@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -24,6 +24,7 @@ from hotmesh.durable.errors import (
     WorkflowNotFound,
 )
 from hotmesh.durable.handle import WorkflowHandle
+from hotmesh.durable.interceptors import Call, ClientInterceptor, Interceptor, chain_of
 from hotmesh.durable.options import Conflict, RetryPolicy, Reuse, workflow_rules
 from hotmesh.durable.point import Point, open_point
 from hotmesh.durable.schedules import ScheduleClient, check_cron
@@ -63,6 +64,7 @@ class Client:
         namespace: Workflows of different namespaces know nothing of each other.
         partitions: Fixed when the namespace is first used; None takes what it has.
         codecs: Encode what goes to the server, such as for encryption; workers need the same.
+        interceptors: Around what this client sends; the first is the outermost.
     """
 
     def __init__(
@@ -72,8 +74,10 @@ class Client:
         *,
         partitions: int | None = None,
         codecs: Sequence[PayloadCodec] = (),
+        interceptors: Sequence[Interceptor] = (),
     ) -> None:
         self._codecs = tuple(codecs)
+        self.interceptors = chain_of(ClientInterceptor, interceptors)
         self.namespace = namespace
         self.guid = guid()
         self.workflow = WorkflowClient(self)
@@ -174,6 +178,15 @@ class Client:
         coder = (await self.open()).coder
         return data if coder is None else (await coder.seal([data]))[0]
 
+    async def pack_headers(self, headers: dict[str, Any]) -> dict[str, Raw]:
+        """Headers as they are stored."""
+        return {k: await self.pack(payloads.encode(v, f"header {k!r}")) for k, v in headers.items()}
+
+    async def through(self, method: str, call: Call, last: Callable[[Call], Any]) -> Any:
+        """Do something through the interceptors, if there are any."""
+        chain = self.interceptors
+        return await (last(call) if chain is None else chain(method, call, last))
+
     async def unpack(self, data: bytes | Raw) -> bytes | Raw:
         """A payload as it was given."""
         coder = (await self.open()).coder
@@ -238,12 +251,67 @@ class WorkflowClient:
             WorkflowAlreadyStarted: The id is taken.
             PayloadError: An argument can't be encoded.
         """
+        chosen: dict[str, Any] = {
+            "task_queue": task_queue,
+            "conflict": conflict,
+            "reuse": reuse,
+            "request_id": request_id,
+            "retry": retry,
+            "run_timeout": run_timeout,
+            "execution_timeout": execution_timeout,
+            "start_delay": start_delay,
+            "expire": expire,
+            "fields": fields,
+            "search_attributes": search_attributes,
+            "memo": memo,
+            "signal": signal,
+        }
+        call = Call(
+            name=name_of(workflow),
+            args=tuple(positional if args is None else args),
+            headers=dict(headers or {}),
+            options=chosen,
+            workflow_id=workflow_id or guid(),
+        )
+        chain = self._client.interceptors
+        if chain is None:
+            return await self._start(workflow, call)
+        handle: WorkflowHandle[Any] = await chain(
+            "start_workflow", call, partial(self._start, workflow)
+        )
+        return handle
+
+    async def _start(self, workflow: Any, call: Call) -> WorkflowHandle[Any]:
+        return await self._send_start(
+            workflow, call.args, call.workflow_id, headers=call.headers, **call.options
+        )
+
+    async def _send_start(
+        self,
+        workflow: Any,
+        given: Sequence[Any],
+        workflow_id: str,
+        *,
+        headers: dict[str, Any],
+        task_queue: str | None,
+        conflict: Conflict,
+        reuse: Reuse,
+        request_id: str | None,
+        retry: RetryPolicy | None,
+        run_timeout: Duration | None,
+        execution_timeout: Duration | None,
+        start_delay: Duration | None,
+        expire: Duration | None,
+        fields: dict[str, Any] | None,
+        search_attributes: dict[str, Any] | None,
+        memo: dict[str, Any] | None,
+        signal: tuple[Any, ...] | None,
+    ) -> WorkflowHandle[Any]:
         client = self._client
         opened = await client.open()
         kind = name_of(workflow)
         options: WorkflowOptions | None = getattr(workflow, MARK, None)
-        jid = check_workflow_id(workflow_id or guid())
-        given = positional if args is None else args
+        jid = check_workflow_id(workflow_id)
         queue = task_queue or (options.task_queue if options else None) or "default"
         begin = r.Begin(
             kind,
@@ -255,10 +323,7 @@ class WorkflowClient:
             execution_ms=_ms(execution_timeout),
             keep_ms=-1 if expire is None else parse(expire),
             retry=workflow_rules(retry or (options.retry if options else None)),
-            headers={
-                k: await client.pack(payloads.encode(v, f"header {k!r}"))
-                for k, v in (headers or {}).items()
-            },
+            headers=await client.pack_headers(headers),
             memo=await client.pack(payloads.encode(memo, "the memo")) if memo else NIL,
             attributes=encode_attributes(search_attributes),
             trace=spans.current(),
@@ -367,8 +432,13 @@ class WorkflowClient:
         """Send a signal by its name alone, to the run that waits for it; kept for ten minutes when
         none does.
         """
+        call = Call(name=name, args=data)
+        await self._client.through("signal_workflow", call, self._send_signal)
+
+    async def _send_signal(self, call: Call) -> None:
+        name = call.name
         opened = await self._client.open()
-        args = await self._client.pack(payloads.encode_args(data, f"signal {name!r}"))
+        args = await self._client.pack(payloads.encode_args(call.args, f"signal {name!r}"))
         from hotmesh.core.signals import PENDING_MS, slot, telling
         from hotmesh.store.run_ops import signal_of
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ from hotmesh.durable.errors import (
     WorkflowNotFound,
 )
 from hotmesh.durable.failures import error_of
+from hotmesh.durable.interceptors import Call
 from hotmesh.durable.search import read
 from hotmesh.durations import Duration, parse
 from hotmesh.errors import JobNotFound, JobTimeout, Overloaded
@@ -157,9 +159,21 @@ class WorkflowHandle(Generic[R]):
         Raises:
             WorkflowNotFound: There is no open run of this id.
         """
-        args = await self._client.pack(payloads.encode_args(data, f"signal {name!r}"))
-        rid = guid() if dedup is None else f"{self.workflow_id}/{dedup}"
-        await self.add(r.Sent(name, args, rid), rid)
+
+        async def last(call: Call) -> None:
+            what = f"signal {call.name!r}"
+            args = await self._client.pack(payloads.encode_args(call.args, what))
+            rid = guid() if dedup is None else f"{self.workflow_id}/{dedup}"
+            headers = await self._client.pack_headers(call.headers)
+            await self.add(r.Sent(call.name, args, rid, headers=headers), rid)
+
+        await self._through("signal_workflow", name, data, last)
+
+    async def _through(
+        self, method: str, name: str, args: tuple[Any, ...], last: Callable[[Call], Any]
+    ) -> Any:
+        call = Call(name=name, args=args, workflow_id=self.workflow_id)
+        return await self._client.through(method, call, last)
 
     async def cancel(self, reason: str = "", *, before_start: str = "run") -> None:
         """Ask it to cancel: its code gets `CancelledError`, may clean up, and may refuse.
@@ -170,7 +184,11 @@ class WorkflowHandle(Generic[R]):
         Raises:
             WorkflowNotFound: There is no open run of this id.
         """
-        await self.add(r.CancelAsked(reason, before_start == "skip"), guid())
+
+        async def last(call: Call) -> None:
+            await self.add(r.CancelAsked(call.args[0], before_start == "skip"), guid())
+
+        await self._through("cancel_workflow", "", (reason,), last)
 
     async def hook(self, fn: Any, *args: Any) -> None:
         """Run another function beside its main one.
@@ -233,10 +251,13 @@ class WorkflowHandle(Generic[R]):
         await self._stop("terminated", reason, True)
 
     async def _stop(self, state: str, reason: str, throw: bool) -> None:
-        point = await self._client.open()
-        event = RunStop(self.workflow_id, "", state, reason, throw)
-        if not await point.engine.runs.stop(event):
-            raise self._not_found()
+        async def last(call: Call) -> None:
+            point = await self._client.open()
+            event = RunStop(self.workflow_id, "", call.name, call.args[0], throw)
+            if not await point.engine.runs.stop(event):
+                raise self._not_found()
+
+        await self._through("terminate_workflow", state, (reason,), last)
 
     async def update(
         self, name: str, *args: Any, update_id: str | None = None, timeout: Duration = "1 minute"
@@ -251,12 +272,19 @@ class WorkflowHandle(Generic[R]):
             WorkflowClosedError: The run ended before it answered.
             WorkflowNotFound, WaitTimeoutError
         """
+
+        async def last(call: Call) -> Any:
+            return await self._update(call, update_id or guid(), timeout)
+
+        return await self._through("update_workflow", name, args, last)
+
+    async def _update(self, call: Call, uid: str, timeout: Duration) -> Any:
         point = await self._client.open()
-        uid = update_id or guid()
-        data = await self._client.pack(payloads.encode_args(args, f"update {name!r}"))
-        run_id = await self.add(
-            r.Asked(uid, name, data, self._client.guid), f"{self.workflow_id}/update/{uid}"
-        )
+        name = call.name
+        data = await self._client.pack(payloads.encode_args(call.args, f"update {name!r}"))
+        headers = await self._client.pack_headers(call.headers)
+        asked = r.Asked(uid, name, data, self._client.guid, headers)
+        run_id = await self.add(asked, f"{self.workflow_id}/update/{uid}")
         deadline = asyncio.get_running_loop().time() + parse(timeout) / 1000
         event = self._client.listen(self.workflow_id)
         try:
@@ -321,7 +349,11 @@ class WorkflowHandle(Generic[R]):
         """
         from hotmesh.durable.queries import ask
 
-        return await ask(self._client, self, name, args, parse(timeout) / 1000, reject_if)
+        async def last(call: Call) -> Any:
+            timeout_s = parse(timeout) / 1000
+            return await ask(self._client, self, call.name, call.args, timeout_s, reject_if)
+
+        return await self._through("query_workflow", name, args, last)
 
     # -- what is known of it
 

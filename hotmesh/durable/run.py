@@ -31,6 +31,7 @@ from hotmesh.durable.errors import (
 from hotmesh.durable.errors_guard import WorkflowDeadlockError, WorkflowForbiddenError
 from hotmesh.durable.failures import failure_of
 from hotmesh.durable.guard import active
+from hotmesh.durable.interceptors import Call, Chain
 from hotmesh.durable.loop import DeterministicLoop, DurableTimer
 from hotmesh.durable.run_inputs import APPLY, drain
 from hotmesh.durable.run_next import continued, recurring, retried
@@ -100,6 +101,7 @@ class Run:
         self.open_acts: dict[int, r.Act] = {}
         self.main: asyncio.Task[Any] | None = None
         self.hook_functions: dict[str, Callable[..., Any]] = {}
+        self.interceptors: Chain | None = None
         self._seq = 0
         self.steps: dict[int, Step[Any]] = {}
         self.timers: dict[int, DurableTimer] = {}
@@ -165,6 +167,7 @@ class Run:
             taken.update(i for i in item.ins if type(i) is int)
             produced = self._replayed(item, inputs)
             self._compare(item, produced)
+        self.replaying = False  # queries may follow, which are of now
         return [
             first + i
             for i, item in enumerate(items)
@@ -267,9 +270,9 @@ class Run:
             return
         if definition.kind is not None:
             self.instance = definition.kind()
-            coroutine = definition.main(self.instance, *args)
+            coroutine = self._main(definition.main, (self.instance,), args)
         else:
-            coroutine = definition.main(*args)
+            coroutine = self._main(definition.main, (), args)
         for name in list(self.mailbox):
             drain(self, name)
         self.main = self.loop.create_task(coroutine, name="main", context=contextvars.Context())
@@ -277,6 +280,30 @@ class Run:
         if self.cancel_requested:
             # At its first suspension: the code begins, so that it can clean up.
             self.loop.call_soon(self.main.cancel, self.cancel_reason or None)
+
+    def _main(self, main: Callable[..., Any], bound: tuple[Any, ...], args: list[Any]) -> Any:
+        if self.interceptors is None or "run_workflow" not in self.interceptors:
+            return main(*bound, *args)
+        call = self.call(self.begin.workflow, args)
+        return self.interceptors("run_workflow", call, lambda c: main(*bound, *c.args))
+
+    def call(
+        self,
+        name: str,
+        args: Sequence[Any],
+        headers: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> Call:
+        """A call as interceptors see it; without headers it has those of the run."""
+        if headers is None:
+            headers = {k: payloads.decode(v) for k, v in self.begin.headers.items()}
+        return Call(
+            name=name,
+            args=tuple(args),
+            headers=headers,
+            options=options or {},
+            workflow_id=self.jid,
+        )
 
     def _main_done(self, task: asyncio.Task[Any]) -> None:
         if self.closed is not None or self.ending:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hotmesh.core.durable import records as r
 from hotmesh.durable import payloads
+from hotmesh.durable.interceptors import Call
 from hotmesh.durable.run_inputs import signal_value
 from hotmesh.durable.steps import ChildHandle, Step
 
@@ -81,6 +82,18 @@ def child(
 def signal_out(run: Run, jid: str, run_id: str, name: str, args: Sequence[Any]) -> Step[None]:
     """Send a signal to a run, or to whoever waits for its name."""
     run.check("a signal")
+    if run.interceptors is None or "send_signal" not in run.interceptors:
+        return _signal_out(run, jid, run_id, name, args)
+
+    def last(call: Call) -> Step[None]:
+        return _signal_out(run, call.workflow_id, run_id, call.name, call.args)
+
+    call = Call(name=name, args=tuple(args), workflow_id=jid)
+    step: Step[None] = run.interceptors.steps("send_signal", call, last, run.loop)
+    return step
+
+
+def _signal_out(run: Run, jid: str, run_id: str, name: str, args: Sequence[Any]) -> Step[None]:
     seq = run.next_seq()
     data = payloads.encode_args(args, f"signal {name!r}")
     run.commands.append(r.SignalOut(seq, jid, run_id, name, data))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from hotmesh.durable.errors import (
 )
 from hotmesh.durable.errors_guard import WorkflowForbiddenError
 from hotmesh.durable.failures import error_of, failure_of
-from hotmesh.durable.run_read import read
+from hotmesh.durable.run_read import read, read_by
 from hotmesh.durable.steps import ChildHandle, Step
 from hotmesh.durable.task_failure import TurnFailed
 from hotmesh.log import get_logger
@@ -101,7 +101,7 @@ def handle(run: Run, handler: HandlerDef, record: r.Sent) -> None:
         return
     if not handler.options.name:
         args = [record.name, *args]
-    spawn(run, handler, args, f"signal {record.name}", partial(signal_done, run))
+    spawn(run, handler, args, f"signal {record.name}", partial(signal_done, run), record)
 
 
 def spawn(
@@ -110,17 +110,31 @@ def spawn(
     args: list[Any],
     name: str,
     done: Callable[[asyncio.Task[Any]], None],
+    record: r.Sent | r.Asked,
 ) -> asyncio.Task[Any]:
-    task = run.loop.create_task(call(run, handler, args), name=name)
+    task = run.loop.create_task(call(run, handler, args, record), name=name)
     run.handling[task] = handler
     task.add_done_callback(done)
     return task
 
 
-async def call(run: Run, handler: HandlerDef, args: list[Any]) -> Any:
-    bound = (run.instance, *args) if is_method(run, handler) else tuple(args)
-    result = handler.fn(*bound)
+async def call(run: Run, handler: HandlerDef, args: list[Any], record: r.Sent | r.Asked) -> Any:
+    bound = (run.instance,) if is_method(run, handler) else ()
+    method = f"handle_{handler.options.kind}"
+    if run.interceptors is None or method not in run.interceptors:
+        return await _handled(handler, bound, args)
+    asked = run.call(record.name, args, headers_of(record))
+    return await run.interceptors(method, asked, lambda c: _handled(handler, bound, c.args))
+
+
+async def _handled(handler: HandlerDef, bound: tuple[Any, ...], args: Sequence[Any]) -> Any:
+    result = handler.fn(*bound, *args)
     return await result if handler.is_async else result
+
+
+def headers_of(record: r.Sent | r.Asked) -> dict[str, Any]:
+    """What came with a signal or an update."""
+    return {k: payloads.decode(v) for k, v in record.headers.items()}
 
 
 def is_method(run: Run, handler: HandlerDef) -> bool:
@@ -154,7 +168,8 @@ def take_asked(run: Run, record: r.Asked) -> None:
     run.updates[record.uid] = None
     run.commands.append(r.Accepted(record.uid, record.name, record.args, record.caller))
     args = handler.signature.args(record.args)
-    task = spawn(run, handler, args, f"update {record.name}", lambda t: update_done(run, t, record))
+    done = partial(update_done, run, record=record)
+    task = spawn(run, handler, args, f"update {record.name}", done, record)
     run.updates[record.uid] = task
 
 
@@ -170,7 +185,7 @@ def valid(run: Run, handler: HandlerDef | None, record: r.Asked) -> bool:
         try:
             args = handler.signature.args(record.args)
             if handler.validator is not None:
-                read(run, handler.validator, args, f"the validator of {record.name!r}")
+                _validate(run, handler.validator, args, record)
             return True
         except Exception as exc:  # noqa: BLE001 - user code; it becomes the answer
             error = exc
@@ -179,7 +194,16 @@ def valid(run: Run, handler: HandlerDef | None, record: r.Asked) -> bool:
     return False
 
 
-def update_done(run: Run, task: asyncio.Task[Any], record: r.Asked) -> None:
+def _validate(run: Run, validator: Callable[..., Any], args: list[Any], record: r.Asked) -> None:
+    what = f"the validator of {record.name!r}"
+    if run.interceptors is None or "validate_update" not in run.interceptors:
+        read(run, validator, args, what)
+        return
+    asked = run.call(record.name, args, headers_of(record))
+    read_by(run, "validate_update", asked, validator, what)
+
+
+def update_done(run: Run, task: asyncio.Task[Any], *, record: r.Asked) -> None:
     run.handling.pop(task, None)
     if run.ending or task.cancelled():
         return

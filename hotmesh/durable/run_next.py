@@ -74,6 +74,7 @@ def _following(
         attempt=attempt,
         queue=str(options.get("task_queue") or begin.queue),
         run_ms=int(options.get("run_ms", begin.run_ms)),
+        headers=options.get("headers", begin.headers),
         memo=payloads.encode(run.memo, "the memo"),
         attributes=payloads.encode(run.attributes, "the search attributes"),
         carried=tuple(carried),

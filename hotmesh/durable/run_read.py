@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 
 if TYPE_CHECKING:
+    from hotmesh.durable.interceptors import Call
     from hotmesh.durable.run import Run
 
 
@@ -29,14 +30,32 @@ def query(run: Run, name: str, args: bytes | Raw) -> Any:
     values = handler.signature.args(args)
     if not handler.options.name:
         values = [name, *values]
+    if run.interceptors is not None and "handle_query" in run.interceptors:
+        asked = run.call(name, values, {})
+        return read_by(run, "handle_query", asked, handler.fn, f"query {name!r}")
     return read(run, handler.fn, values, f"query {name!r}")
 
 
-def read(run: Run, fn: Callable[..., Any], args: list[Any], what: str) -> Any:
+def read(run: Run, fn: Callable[..., Any], args: Sequence[Any], what: str) -> Any:
+    return _reading(run, what, fn, *_bound(run, fn), *args)
+
+
+def read_by(run: Run, method: str, call: Call, fn: Callable[..., Any], what: str) -> Any:
+    """The same through interceptors."""
+    assert run.interceptors is not None
+    bound = _bound(run, fn)
+    return _reading(run, what, run.interceptors, method, call, lambda c: fn(*bound, *c.args))
+
+
+def _bound(run: Run, fn: Callable[..., Any]) -> tuple[Any, ...]:
     method = run.instance is not None and hasattr(type(run.instance), getattr(fn, "__name__", ""))
+    return (run.instance,) if method else ()
+
+
+def _reading(run: Run, what: str, fn: Callable[..., Any], *args: Any) -> Any:
     run.read_only = what
     try:
-        return run.loop.call_inside(fn, *((run.instance, *args) if method else args))
+        return run.loop.call_inside(fn, *args)
     finally:
         run.read_only = ""
 

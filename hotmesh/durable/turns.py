@@ -31,6 +31,7 @@ from hotmesh.durable.definition import WorkflowDef
 from hotmesh.durable.errors import CodecError, UnknownWorkflowError
 from hotmesh.durable.failing import Failing
 from hotmesh.durable.fused import Fused
+from hotmesh.durable.interceptors import Chain
 from hotmesh.durable.run import Run
 from hotmesh.durable.task_failure import TurnFailed
 from hotmesh.durable.tracing import notes_of, recall
@@ -77,13 +78,14 @@ class Turns:
         worker: str,
         build: str = "",
         deadlock_s: float | None = 2.0,
+        interceptors: Chain | None = None,
     ) -> None:
         self.name = f"workflows:{queue}"
         self.store, self.runs, self.queue, self.keeper = store, Runs(store), queue, keeper
         self.definitions, self.hooks = definitions, dict(hooks)
         self.calls, self.cached_max, self.grace_s = calls, cached_max, grace_s
         self.fuses = eager
-        self.observer, self.coder = observer, coder
+        self.observer, self.coder, self.interceptors = observer, coder, interceptors
         self.worker, self.build, self.deadlock_s = worker, build, deadlock_s
         partitions = store.keys.partitions
         self._partition_of = {p.tasks(queue): p for p in partitions}
@@ -275,6 +277,7 @@ class Turns:
         run = Run(task.jid, begin, definition, build=self.build)
         run.namespace = self.store.keys.app_id
         run.hook_functions = self.hooks
+        run.interceptors = self.interceptors
         return run
 
     # -- turns

@@ -17,6 +17,12 @@ from hotmesh.durable.calls import Calls
 from hotmesh.durable.codec import PayloadCodec
 from hotmesh.durable.definition import WorkflowDef, registry_of
 from hotmesh.durable.errors import RegistrationError
+from hotmesh.durable.interceptors import (
+    ActivityInterceptor,
+    Interceptor,
+    WorkflowInterceptor,
+    chain_of,
+)
 from hotmesh.durable.keeper import Keeper
 from hotmesh.durable.point import Point, open_point
 from hotmesh.durable.turns import Turns
@@ -58,6 +64,7 @@ class Worker:
         deadlock_timeout: Duration | None = "2s",
         eager: bool = True,
         strict: bool = False,
+        interceptors: Sequence[Interceptor] = (),
     ) -> None:
         """Used by `create`, whose arguments these are."""
         check_topic(task_queue)
@@ -83,6 +90,7 @@ class Worker:
             grace_s=grace_s,
             worker=self.identity,
             coder=point.coder,
+            interceptors=chain_of(ActivityInterceptor, interceptors),
         )
         self.calls = calls
         self.turns: Turns | None = None
@@ -114,6 +122,7 @@ class Worker:
                 worker=self.identity,
                 build=build_id,
                 deadlock_s=None if deadlock_timeout is None else parse(deadlock_timeout) / 1000,
+                interceptors=chain_of(WorkflowInterceptor, interceptors),
             )
             stages.append([self.turns])
         roles = tuple(served.role for served in _served(stages, task_queue))
@@ -155,6 +164,7 @@ class Worker:
         eager: bool = True,
         strict: bool = False,
         codecs: Sequence[PayloadCodec] = (),
+        interceptors: Sequence[Interceptor] = (),
     ) -> Worker:
         """Connect, and check what is registered. Nothing runs before `run` or `start`.
 
@@ -176,6 +186,7 @@ class Worker:
             deadlock_timeout: A turn that takes longer is reported; None for never.
             eager: Whether activities of this queue are begun here at once, without the queue.
             codecs: As the client's.
+            interceptors: Around workflows, their steps and activities; the first is the outermost.
             strict: Whether workflow code that looks as if a replay could not repeat it is refused;
                 otherwise it is only warned of. `# durable: ok` on a line silences it.
 
@@ -201,6 +212,7 @@ class Worker:
                 deadlock_timeout=deadlock_timeout,
                 eager=eager,
                 strict=strict,
+                interceptors=interceptors,
             )
         except BaseException:
             await point.close()

@@ -11,6 +11,7 @@ from msgspec import Struct
 from hotmesh.core.durable import records as r
 from hotmesh.durable import payloads, run_asks
 from hotmesh.durable.activity import Activity, activity_name, signature_of
+from hotmesh.durable.interceptors import Call
 from hotmesh.durable.options import ActivityOptions, Cancellation, RetryPolicy
 from hotmesh.durable.run import Run
 from hotmesh.durable.steps import Step
@@ -69,6 +70,43 @@ def execute_activity(
 def schedule(activity: Any, args: Sequence[Any], options: ActivityOptions | None) -> Step[Any]:
     """Ask for an activity with these options over its own."""
     run_ = current("execute_activity")
+    if run_.interceptors is not None and "call_activity" in run_.interceptors:
+        return _intercepted(run_, activity, args, options)
+    return _scheduled(run_, activity, args, options, run_.begin.headers)
+
+
+def _intercepted(
+    run_: Run, activity: Any, args: Sequence[Any], options: ActivityOptions | None
+) -> Step[Any]:
+    assert run_.interceptors is not None
+    given = (
+        {}
+        if options is None
+        else {
+            name: value
+            for name in options.__struct_fields__
+            if name != "headers" and (value := getattr(options, name)) is not None
+        }
+    )
+    call = run_.call(activity_name(activity), args, options=given)
+    if options is not None and options.headers:
+        call.headers.update(options.headers)
+
+    def last(call: Call) -> Step[Any]:
+        chosen = ActivityOptions(**call.options)
+        return _scheduled(run_, activity, call.args, chosen, encode_headers(call.headers))
+
+    step: Step[Any] = run_.interceptors.steps("call_activity", call, last, run_.loop)
+    return step
+
+
+def _scheduled(
+    run_: Run,
+    activity: Any,
+    args: Sequence[Any],
+    options: ActivityOptions | None,
+    of_run: dict[str, Any],
+) -> Step[Any]:
     if isinstance(activity, Activity):
         own = activity.options
         chosen = own if options is None else options.over(own)
@@ -78,7 +116,7 @@ def schedule(activity: Any, args: Sequence[Any], options: ActivityOptions | None
     prepared = _prepared(chosen)
     data = payloads.encode_args(args, f"activity {name!r}")
     queue = chosen.task_queue or run_.begin.queue
-    headers = _headers(chosen.headers, run_)
+    headers = of_run | encode_headers(chosen.headers) if chosen.headers else of_run
 
     def act(seq: int) -> r.Act:
         return r.Act(
@@ -132,10 +170,9 @@ def _prepared(options: ActivityOptions) -> _Prepared:
     return made
 
 
-def _headers(given: dict[str, Any] | None, run_: Run) -> dict[str, Any]:
-    if not given:
-        return run_.begin.headers
-    return run_.begin.headers | {k: payloads.encode(v, f"header {k!r}") for k, v in given.items()}
+def encode_headers(given: dict[str, Any]) -> dict[str, Any]:
+    """Headers as they travel."""
+    return {k: payloads.encode(v, f"header {k!r}") for k, v in given.items()}
 
 
 class Proxies:
@@ -253,10 +290,34 @@ def once(fn: Callable[..., Any], *args: Any) -> Step[Any]:
 def _local(
     run_: Run, fn: Any, args: tuple[Any, ...], name: str, options: ActivityOptions, step_id: str
 ) -> Step[Any]:
+    if run_.interceptors is None or "call_local_activity" not in run_.interceptors:
+        return _run_local(run_, fn, args, name, options, step_id, {})
+    call = run_.call(name, args, options={"retry": options.retry, "step_id": step_id})
+    call.options["start_to_close_timeout"] = options.start_to_close_timeout
+
+    def last(call: Call) -> Step[Any]:
+        chosen = dict(call.options)
+        step_id = chosen.pop("step_id", "")
+        headers = encode_headers(call.headers)
+        return _run_local(run_, fn, call.args, name, ActivityOptions(**chosen), step_id, headers)
+
+    step: Step[Any] = run_.interceptors.steps("call_local_activity", call, last, run_.loop)
+    return step
+
+
+def _run_local(
+    run_: Run,
+    fn: Any,
+    args: tuple[Any, ...],
+    name: str,
+    options: ActivityOptions,
+    step_id: str,
+    headers: dict[str, Any],
+) -> Step[Any]:
     data = payloads.encode_args(args, f"activity {name!r}")
     rules = options.rules()
 
     def act(seq: int) -> r.Act:
-        return r.Act(seq, name, run_.begin.queue, data, rules, 0, 0, {}, step_id, True)
+        return r.Act(seq, name, run_.begin.queue, data, rules, 0, 0, headers, step_id, True)
 
     return run_asks.run_local(run_, fn, args, act, name, signature_of(fn).value)

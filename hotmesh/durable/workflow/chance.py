@@ -17,7 +17,15 @@ async def sleep_for(duration: Duration) -> float:
     Args:
         duration: Seconds, a timedelta, or text such as `1 month`.
     """
-    current("sleep_for")
+    run_ = current("sleep_for")
+    if run_.interceptors is None or "sleep" not in run_.interceptors:
+        return await _slept(duration)
+    call = run_.call(run_.begin.workflow, (duration,))
+    slept: float = await run_.interceptors("sleep", call, lambda c: _slept(*c.args))
+    return slept
+
+
+async def _slept(duration: Duration) -> float:
     seconds = parse(duration) / 1000
     await asyncio.sleep(seconds)
     return seconds

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import uuid as _uuid
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from hotmesh.core.durable import records as r
 from hotmesh.durable import payloads, run_asks
 from hotmesh.durable.activity import signature_of
 from hotmesh.durable.definition import MARK, WorkflowOptions, name_of
 from hotmesh.durable.errors import ApplicationError, ContinueAsNewError
+from hotmesh.durable.interceptors import Call
 from hotmesh.durable.options import ClosePolicy, RetryPolicy, Reuse, workflow_rules
 from hotmesh.durable.steps import ChildHandle, Step
 from hotmesh.durable.tracing import leg_trace
+from hotmesh.durable.workflow.activities import encode_headers
 from hotmesh.durable.workflow.context import current
 from hotmesh.durations import Duration, parse
 from hotmesh.run_messages import NIL
@@ -37,6 +39,7 @@ def _child(
     memo: dict[str, Any] | None,
     search_attributes: dict[str, Any] | None,
     step_id: str,
+    headers: dict[str, Any] | None = None,
 ) -> tuple[Step[Any], ChildHandle[Any]]:
     run_ = current("execute_child")
     begin = run_.begin
@@ -65,7 +68,7 @@ def _child(
             execution_ms=parse(execution_timeout) if execution_timeout is not None else 0,
             keep_ms=begin.keep_ms,
             retry=workflow_rules(chosen),
-            headers=begin.headers,
+            headers=begin.headers if headers is None else encode_headers(headers),
             memo=payloads.encode(memo, "the memo") if memo else NIL,
             attributes=payloads.encode(search_attributes, "search attributes")
             if search_attributes
@@ -77,6 +80,24 @@ def _child(
 
     decode = payloads.decode if isinstance(workflow, str) else signature_of(workflow).value
     return run_asks.child(run_, make, decode, cancellation)
+
+
+async def _asked(
+    workflow: Any, args: Sequence[Any], *, waits: bool, **options: Any
+) -> tuple[Step[Any] | None, ChildHandle[Any]]:
+    """Ask for a child, through interceptors; those wait for its start themselves."""
+    run_ = current("execute_child")
+    if run_.interceptors is None or "start_child" not in run_.interceptors:
+        return _child(workflow, args, **options)
+    call = run_.call(name_of(workflow), args, options=options)
+
+    async def last(call: Call) -> ChildHandle[Any]:
+        began, ended = _child(workflow, call.args, headers=call.headers, **call.options)
+        if waits:
+            await began
+        return ended
+
+    return None, await run_.interceptors("start_child", call, last)
 
 
 async def execute_child(
@@ -107,9 +128,10 @@ async def execute_child(
         ChildWorkflowError: It failed; the cause says why.
         WorkflowAlreadyStarted: Its id is taken.
     """
-    _, ended = _child(
+    _, ended = await _asked(
         workflow,
         positional if args is None else args,
+        waits=False,
         workflow_id=workflow_id,
         task_queue=task_queue,
         policy=parent_close_policy,
@@ -146,9 +168,10 @@ async def start_child(
     Raises:
         WorkflowAlreadyStarted: Its id is taken.
     """
-    began, ended = _child(
+    began, ended = await _asked(
         workflow,
         positional if args is None else args,
+        waits=True,
         workflow_id=workflow_id,
         task_queue=task_queue,
         policy=parent_close_policy,
@@ -161,7 +184,8 @@ async def start_child(
         search_attributes=search_attributes,
         step_id=step_id,
     )
-    await began
+    if began is not None:
+        await began
     return ended
 
 
@@ -183,7 +207,17 @@ def interrupt(
 
 def cancel(workflow_id: str, *, reason: str = "", run_id: str = "") -> Step[None]:
     """Ask another run to cancel."""
-    return run_asks.stop_out(current("cancel"), workflow_id, run_id, "cancel", reason, True)
+    run_ = current("cancel")
+
+    def last(call: Call) -> Step[None]:
+        given = str(call.options.get("run_id", ""))
+        return run_asks.stop_out(run_, call.workflow_id, given, "cancel", call.args[0], True)
+
+    call = Call(name="", args=(reason,), workflow_id=workflow_id, options={"run_id": run_id})
+    if run_.interceptors is None or "send_cancel" not in run_.interceptors:
+        return last(call)
+    step: Step[None] = run_.interceptors.steps("send_cancel", call, last, run_.loop)
+    return step
 
 
 def continue_as_new(
@@ -199,11 +233,26 @@ def continue_as_new(
     run_ = current("continue_as_new")
     if run_.main is None or asyncio.current_task() is not run_.main:
         raise RuntimeError("continue_as_new can only be called by the main function of a workflow")
+    given = {"workflow": workflow, "task_queue": task_queue, "run_timeout": run_timeout}
+    given = {name: value for name, value in given.items() if value is not None}
+    if run_.interceptors is None or "continue_as_new" not in run_.interceptors:
+        _continue(args, given, None)
+    call = run_.call(run_.begin.workflow, args, options=given)
+    return run_.interceptors(
+        "continue_as_new", call, lambda c: _continue(c.args, c.options, c.headers)
+    )
+
+
+def _continue(
+    args: tuple[Any, ...], given: dict[str, Any], headers: dict[str, Any] | None
+) -> NoReturn:
     options: dict[str, Any] = {"has_args": bool(args)}
-    if workflow is not None:
-        options["workflow"] = name_of(workflow)
-    if task_queue is not None:
-        options["task_queue"] = task_queue
-    if run_timeout is not None:
-        options["run_ms"] = parse(run_timeout)
+    if "workflow" in given:
+        options["workflow"] = name_of(given["workflow"])
+    if "task_queue" in given:
+        options["task_queue"] = given["task_queue"]
+    if "run_timeout" in given:
+        options["run_ms"] = parse(given["run_timeout"])
+    if headers is not None:
+        options["headers"] = encode_headers(headers)
     raise ContinueAsNewError(args, options)
