@@ -21,7 +21,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from msgspec import Struct
 
-from hotmesh.durable.errors import CompleteLater, NotInActivityError
+from hotmesh.durable.errors import ApplicationError, CompleteLater, NotInActivityError
 from hotmesh.durable.interceptors import Call, Chain
 from hotmesh.durable.loop import DeterministicLoop
 from hotmesh.durable.options import ActivityOptions, Cancellation, RetryPolicy
@@ -284,9 +284,16 @@ def shutting_down() -> bool:
 def complete_later() -> None:
     """The answer comes from elsewhere, by `client.activity(activity.info().task_token)`.
 
-    Never returns.
+    Never returns. From now on the attempt holds no slot of its worker, and of its time limits only
+    `schedule_to_close_timeout` counts.
+
+    Raises:
+        ApplicationError: In a local activity, which its worker must answer itself.
     """
-    _current("complete_later")
+    if _current("complete_later").info.local:
+        raise ApplicationError(
+            "a local activity can't be completed later; make it an activity", non_retryable=True
+        )
     raise CompleteLater
 
 

@@ -42,6 +42,7 @@ from hotmesh.store.runs import FIRST, NEXT, RUN, STATE, RunCommand
 from hotmesh.telemetry import spans
 
 if TYPE_CHECKING:
+    from hotmesh.durable.completing import ActivityHandle
     from hotmesh.durable.listing import WorkflowDescription
 
 KEEP: Duration = "24h"
@@ -136,6 +137,19 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+    def activity(self, token: bytes) -> ActivityHandle:
+        """The attempt at an activity that said `complete_later`. Nothing is looked up.
+
+        Args:
+            token: Its `activity.info().task_token`.
+
+        Raises:
+            NameInvalid: That is no token.
+        """
+        from hotmesh.durable.completing import ActivityHandle
+
+        return ActivityHandle(self, token)
 
     # -- for handles
 
