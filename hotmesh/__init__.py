@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hotmesh import durable as durable
     from hotmesh.errors import (
         ActivationFailed,
         DeliveryLost,
@@ -112,6 +113,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "durable":
+        return importlib.import_module("hotmesh.durable")
     module = _MODULE_OF.get(name)
     if module is None:
         raise AttributeError(f"module 'hotmesh' has no attribute {name!r}")

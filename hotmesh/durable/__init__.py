@@ -10,7 +10,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hotmesh.durable import activity, workflow
     from hotmesh.durable.client import Client
     from hotmesh.durable.errors import (
         ActivityError,
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
         ClientInterceptor,
         WorkflowInterceptor,
     )
+    from hotmesh.durable.modules import activity as activity
+    from hotmesh.durable.modules import workflow as workflow
     from hotmesh.durable.options import HOTMESH_RETRY, RetryPolicy
     from hotmesh.durable.schedules import ScheduleAction, ScheduleHandle, ScheduleSpec
     from hotmesh.durable.worker import Worker

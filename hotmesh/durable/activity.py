@@ -17,16 +17,15 @@ import threading
 import types
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from datetime import datetime
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from msgspec import Struct
 
 from hotmesh.durable.errors import ApplicationError, CompleteLater, NotInActivityError
 from hotmesh.durable.interceptors import Call, Chain
 from hotmesh.durable.loop import DeterministicLoop
-from hotmesh.durable.options import ActivityOptions, Cancellation, RetryPolicy
+from hotmesh.durable.options import ActivityKeywords, ActivityOptions
 from hotmesh.durable.payloads import Signature
-from hotmesh.durations import Duration
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -68,22 +67,21 @@ class Activity(Generic[P, R]):
         return f"<activity {self.name}>"
 
 
+class Makes(Protocol):
+    """The decorator that `@activity(...)` gives."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Awaitable[R]], /) -> Activity[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Activity[P, R]: ...
+
+
 @overload
 def defn(fn: Callable[P, Awaitable[R]], /) -> Activity[P, R]: ...
 @overload
 def defn(fn: Callable[P, R], /) -> Activity[P, R]: ...
 @overload
-def defn(
-    *,
-    name: str | None = None,
-    task_queue: str | None = None,
-    retry: RetryPolicy | None = None,
-    start_to_close_timeout: Duration | None = None,
-    schedule_to_close_timeout: Duration | None = None,
-    schedule_to_start_timeout: Duration | None = None,
-    heartbeat_timeout: Duration | None = None,
-    cancellation: Cancellation | None = None,
-) -> Callable[[Callable[P, Awaitable[R]]], Activity[P, R]]: ...
+def defn(**options: Unpack[ActivityKeywords]) -> Makes: ...
 def defn(fn: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
     """Make an activity of an async or a plain function (which runs in a thread).
 

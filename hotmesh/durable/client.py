@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 import msgspec
 from msgspec import Raw
@@ -25,7 +25,7 @@ from hotmesh.durable.errors import (
 )
 from hotmesh.durable.handle import WorkflowHandle
 from hotmesh.durable.interceptors import Call, ClientInterceptor, Interceptor, chain_of
-from hotmesh.durable.options import Conflict, RetryPolicy, Reuse, workflow_rules
+from hotmesh.durable.options import Conflict, RetryPolicy, Reuse, StartKeywords, workflow_rules
 from hotmesh.durable.point import Point, open_point
 from hotmesh.durable.schedules import ScheduleClient, check_cron
 from hotmesh.durations import Duration, parse
@@ -44,6 +44,8 @@ from hotmesh.telemetry import spans
 if TYPE_CHECKING:
     from hotmesh.durable.completing import ActivityHandle
     from hotmesh.durable.listing import WorkflowDescription
+
+R = TypeVar("R")
 
 KEEP: Duration = "24h"
 WORKFLOW_ID_BYTES_MAX = 1_000
@@ -218,6 +220,17 @@ class WorkflowClient:
     def __init__(self, client: Client) -> None:
         self._client = client
 
+    @overload
+    async def start(
+        self,
+        workflow: Callable[..., Coroutine[Any, Any, R]],
+        *positional: Any,
+        **options: Unpack[StartKeywords],
+    ) -> WorkflowHandle[R]: ...
+    @overload
+    async def start(
+        self, workflow: type | str, *positional: Any, **options: Unpack[StartKeywords]
+    ) -> WorkflowHandle[Any]: ...
     async def start(
         self,
         workflow: Any,
@@ -414,6 +427,17 @@ class WorkflowClient:
         args = await self._client.pack(payloads.encode_args(data, f"signal {name!r}"))
         return r.Sent(name, args, guid())
 
+    @overload
+    async def execute(
+        self,
+        workflow: Callable[..., Coroutine[Any, Any, R]],
+        *positional: Any,
+        **options: Unpack[StartKeywords],
+    ) -> R: ...
+    @overload
+    async def execute(
+        self, workflow: type | str, *positional: Any, **options: Unpack[StartKeywords]
+    ) -> Any: ...
     async def execute(self, workflow: Any, *positional: Any, **options: Any) -> Any:
         """Start a workflow and wait for its result; the arguments are those of `start`."""
         return await (await self.start(workflow, *positional, **options)).result()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from msgspec import Struct
 
@@ -108,6 +108,70 @@ class ActivityOptions(Struct, frozen=True, kw_only=True):
             0,
             retry.jitter,
         )
+
+
+class ActivityKeywords(TypedDict, total=False):
+    """What `@activity` takes."""
+
+    name: str | None
+    task_queue: str | None
+    retry: RetryPolicy | None
+    start_to_close_timeout: Duration | None
+    schedule_to_close_timeout: Duration | None
+    schedule_to_start_timeout: Duration | None
+    heartbeat_timeout: Duration | None
+    cancellation: Cancellation | None
+
+
+class WorkflowKeywords(TypedDict, total=False):
+    """What `@workflow` takes; see `WorkflowOptions`."""
+
+    name: str | None
+    task_queue: str | None
+    retry: RetryPolicy | None
+    suspend_on: Sequence[type[BaseException]]
+    strict_tasks: bool
+    on_nondeterminism: Literal["suspend", "fail"]
+    strict_args: bool
+    versioning: Literal["auto", "pinned"]
+
+
+class StartKeywords(TypedDict, total=False):
+    """What `client.workflow.start` takes beside the workflow and its arguments."""
+
+    args: Sequence[Any] | None
+    task_queue: str | None
+    workflow_id: str | None
+    conflict: Conflict
+    reuse: Reuse
+    request_id: str | None
+    retry: RetryPolicy | None
+    run_timeout: Duration | None
+    execution_timeout: Duration | None
+    start_delay: Duration | None
+    expire: Duration | None
+    fields: dict[str, Any] | None
+    search_attributes: dict[str, Any] | None
+    memo: dict[str, Any] | None
+    headers: dict[str, Any] | None
+    signal: tuple[Any, ...] | None
+
+
+class ChildKeywords(TypedDict, total=False):
+    """What `execute_child` and `start_child` take beside the workflow and its arguments."""
+
+    args: Sequence[Any] | None
+    workflow_id: str | None
+    task_queue: str | None
+    parent_close_policy: ClosePolicy
+    cancellation: Cancellation
+    reuse: Reuse
+    retry: RetryPolicy | None
+    run_timeout: Duration | None
+    execution_timeout: Duration | None
+    memo: dict[str, Any] | None
+    search_attributes: dict[str, Any] | None
+    step_id: str
 
 
 START_TO_CLOSE_MS = 60_000

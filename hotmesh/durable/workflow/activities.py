@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any, TypeVar, cast, overload
 
 from msgspec import Struct
 
@@ -273,6 +273,10 @@ def execute_local_activity(
     return _local(run_, fn, args, name, options, step_id or "")
 
 
+@overload
+def once(fn: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> Step[T]: ...
+@overload
+def once(fn: Callable[..., T], *args: Any) -> Step[T]: ...
 def once(fn: Callable[..., Any], *args: Any) -> Step[Any]:
     """Call a function once in the life of the run and keep what it gives, whatever that is.
 

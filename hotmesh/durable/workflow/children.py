@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid as _uuid
-from collections.abc import Sequence
-from typing import Any, Literal, NoReturn
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Literal, NoReturn, TypeVar, Unpack, overload
 
 from hotmesh.core.durable import records as r
 from hotmesh.durable import payloads, run_asks
@@ -13,13 +13,15 @@ from hotmesh.durable.activity import signature_of
 from hotmesh.durable.definition import MARK, WorkflowOptions, name_of
 from hotmesh.durable.errors import ApplicationError, ContinueAsNewError
 from hotmesh.durable.interceptors import Call
-from hotmesh.durable.options import ClosePolicy, RetryPolicy, Reuse, workflow_rules
+from hotmesh.durable.options import ChildKeywords, ClosePolicy, RetryPolicy, Reuse, workflow_rules
 from hotmesh.durable.steps import ChildHandle, Step
 from hotmesh.durable.tracing import leg_trace
 from hotmesh.durable.workflow.activities import encode_headers
 from hotmesh.durable.workflow.context import current
 from hotmesh.durations import Duration, parse
 from hotmesh.run_messages import NIL
+
+R = TypeVar("R")
 
 DEPTH_MAX = 64
 
@@ -100,6 +102,16 @@ async def _asked(
     return None, await run_.interceptors("start_child", call, last)
 
 
+@overload
+async def execute_child(
+    workflow: Callable[..., Coroutine[Any, Any, R]],
+    *positional: Any,
+    **options: Unpack[ChildKeywords],
+) -> R: ...
+@overload
+async def execute_child(
+    workflow: type | str, *positional: Any, **options: Unpack[ChildKeywords]
+) -> Any: ...
 async def execute_child(
     workflow: Any,
     *positional: Any,
@@ -147,6 +159,16 @@ async def execute_child(
     return await ended
 
 
+@overload
+async def start_child(
+    workflow: Callable[..., Coroutine[Any, Any, R]],
+    *positional: Any,
+    **options: Unpack[ChildKeywords],
+) -> ChildHandle[R]: ...
+@overload
+async def start_child(
+    workflow: type | str, *positional: Any, **options: Unpack[ChildKeywords]
+) -> ChildHandle[Any]: ...
 async def start_child(
     workflow: Any,
     *positional: Any,
