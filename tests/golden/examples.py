@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import durable_examples
 import msgspec
 from msgspec import Raw, Struct
 
@@ -265,6 +266,9 @@ def _stored() -> dict[str, type[Struct]]:
     return {k.__name__: k for k in (state.Meta, state.Leg, state.Extras)}
 
 
+EXAMPLES |= durable_examples.EXAMPLES
+
+
 def structs() -> dict[str, type[Struct]]:
     """Everything that must have an example: what messages.py defines, and what is stored."""
     found = {
@@ -275,7 +279,7 @@ def structs() -> dict[str, type[Struct]]:
         and kind.__module__ == messages.__name__
     }
     fleet = {name: getattr(wire, name) for name in FLEET}
-    return {**found, **_stored(), **fleet, "Plan": Plan}
+    return {**found, **_stored(), **fleet, "Plan": Plan, **durable_examples.structs()}
 
 
 def encode(example: Any) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import durable_examples
 import msgspec
 import pytest
 
@@ -124,9 +125,15 @@ def test_tags_are_all_different_and_carry_a_format_number() -> None:
     assert all(isinstance(tag, str) and tag[-1].isdigit() for tag in tags)
 
 
+OF_ENGINE = {"Again", "Input", "Listen", "Start", "Stop", "Timer", "Woken"}
+ENGINES = {f"durable.Run{name}" for name in OF_ENGINE} | {"durable.ScheduleTick"}
+ELSEWHERE = set(durable_examples.structs()) - ENGINES
+"""What streams of durable runs, their records and histories hold."""
+
+
 @pytest.mark.parametrize("name", TAGGED)
 def test_what_the_engine_stream_may_hold_is_told_by_its_tag(name: str) -> None:
-    if name in {"Again", "Work", "Signal", "RetryRule"} | FLEET:
+    if name in {"Again", "Work", "Signal", "RetryRule"} | FLEET | ELSEWHERE:
         with pytest.raises(msgspec.DecodeError):
             decode_engine_entry(golden()[name])
     else:
