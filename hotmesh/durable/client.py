@@ -292,6 +292,7 @@ class WorkflowClient:
             "search_attributes": search_attributes,
             "memo": memo,
             "signal": signal,
+            "cron": cron,
         }
         call = Call(
             name=name_of(workflow),
@@ -332,6 +333,7 @@ class WorkflowClient:
         fields: dict[str, Any] | None,
         search_attributes: dict[str, Any] | None,
         memo: dict[str, Any] | None,
+        cron: str,
         signal: tuple[Any, ...] | None,
     ) -> WorkflowHandle[Any]:
         client = self._client

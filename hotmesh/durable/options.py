@@ -155,6 +155,7 @@ class StartKeywords(TypedDict, total=False):
     memo: dict[str, Any] | None
     headers: dict[str, Any] | None
     signal: tuple[Any, ...] | None
+    cron: str
 
 
 class ChildKeywords(TypedDict, total=False):

@@ -13,7 +13,7 @@ from hotmesh.durable import client, completing, errors, history, listing, search
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "durable.md"
 TOP = """# Reference: hotmesh.durable
 
-Written from the code by `tests/docs/durable_reference.py`; a test keeps it so. How to use all this is in
+Written from the code by `tests/docs/durable_reference.py`; a test keeps it so. The how-to is
 [write durable functions](../how-to/durable-functions.md).
 """
 OF_MODULE = {
