@@ -94,8 +94,6 @@ COMMANDS = (
 
 _SECTIONS = ("Run", "Models", "Jobs", "Workflows", "Streams", "Operate", "Everywhere", "Processes")
 _GROUPS = {name: Group(name, sort_key=number) for number, name in enumerate(_SECTIONS)}
-_GROUP_NAMES = ("Run", "Models", "Jobs", "Streams", "Operate", "Everywhere", "Processes")
-_GROUPS = {name: Group(name, sort_key=number) for number, name in enumerate(_GROUP_NAMES)}
 _Shared = Parameter(group=_GROUPS["Everywhere"])
 _OfProcess = Parameter(group=_GROUPS["Processes"])
 

@@ -12,6 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hotmesh.testing.clock import restore_time, skip_time
+    from hotmesh.testing.durable import (
+        ActivityEnvironment,
+        DurableEnvironment,
+        Replayed,
+        Replayer,
+        ReplayFailed,
+        replay,
+    )
     from hotmesh.testing.names import app_id_of
     from hotmesh.testing.routers import Handled, RouterClient
     from hotmesh.testing.server import embedded_server
@@ -19,25 +27,37 @@ if TYPE_CHECKING:
     from hotmesh.testing.waiting import eventually
 
 _MODULES = {
+    "ActivityEnvironment": "durable",
+    "DurableEnvironment": "durable",
     "Handled": "routers",
+    "ReplayFailed": "durable",
+    "Replayed": "durable",
+    "Replayer": "durable",
     "RouterClient": "routers",
     "Spans": "tracing",
     "app_id_of": "names",
     "capture_spans": "tracing",
     "embedded_server": "server",
     "eventually": "waiting",
+    "replay": "durable",
     "restore_time": "clock",
     "skip_time": "clock",
 }
 
 __all__ = [
+    "ActivityEnvironment",
+    "DurableEnvironment",
     "Handled",
+    "ReplayFailed",
+    "Replayed",
+    "Replayer",
     "RouterClient",
     "Spans",
     "app_id_of",
     "capture_spans",
     "embedded_server",
     "eventually",
+    "replay",
     "restore_time",
     "skip_time",
 ]

@@ -5,10 +5,12 @@
     hotmesh_app_id  an app id, or namespace, that no other test has
     hotmesh_mesh    `await hotmesh_mesh(**options)`: a mesh of that app, stopped at the end
     hotmesh_router  `await hotmesh_router(router)`: a `RouterClient` of a router, stopped at the end
+    hotmesh_durable `await hotmesh_durable(workflows=[…], activities=[…])`: a `DurableEnvironment`,
+                    left at the end
     hotmesh_spans   `capture_spans()` for the test
     skip_time       the function `hotmesh.testing.skip_time`; time is restored at the end
 
-The two that are awaited need pytest-asyncio (or anyio's plugin). Nothing is imported or started
+The three that are awaited need pytest-asyncio (or anyio's plugin). Nothing is imported or started
 before a test asks for it.
 """
 
@@ -23,7 +25,7 @@ import pytest
 if TYPE_CHECKING:
     from hotmesh import HotMesh, Router
     from hotmesh.durations import Duration
-    from hotmesh.testing import RouterClient
+    from hotmesh.testing import DurableEnvironment, RouterClient
     from hotmesh.testing.tracing import Spans
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -102,6 +104,29 @@ async def hotmesh_router() -> AsyncIterator[Callable[[Router], Awaitable[RouterC
     yield make
     for client in reversed(opened):
         await client.__aexit__(None, None, None)
+
+
+@async_fixture
+async def hotmesh_durable(
+    hotmesh_url: str, hotmesh_app_id: str
+) -> AsyncIterator[Callable[..., Awaitable[DurableEnvironment]]]:
+    """`env = await hotmesh_durable(workflows=[…], activities=[…])`: in a namespace of the test's
+    own, with time that is skipped.
+    """
+    from hotmesh.testing.durable import DurableEnvironment
+
+    opened: list[DurableEnvironment] = []
+
+    async def make(**options: Any) -> DurableEnvironment:
+        defaults: dict[str, Any] = {"namespace": hotmesh_app_id}
+        env = DurableEnvironment(hotmesh_url, **{**defaults, **options})
+        await env.__aenter__()
+        opened.append(env)
+        return env
+
+    yield make
+    for env in reversed(opened):
+        await env.__aexit__(None, None, None)
 
 
 @pytest.fixture
