@@ -45,14 +45,16 @@ class Answering:
 
     async def _answer(self, delivery: Delivery, query: RunQuery, run: Run) -> None:
         coder = self._turns.coder
-        if coder is None:
-            said = queries.answer(run, query)
-        else:
-            try:
-                reply = queries.answer(run, (await coder.open([query]))[0])
-                said = await queries.sealed(reply, coder)
-            except CodecError as exc:
-                said = queries.refuse(exc)
+        try:
+            asked = query if coder is None else (await coder.open([query]))[0]
+            if run.ending:  # it has left this memory since: its code can't be asked any more
+                await self.replay_for(delivery, query)
+                return
+            said = queries.answer(run, asked)
+            if coder is not None:
+                said = await queries.sealed(said, coder)
+        except CodecError as exc:
+            said = queries.refuse(exc)
         await self._reply(delivery, query, said)
 
     async def replay_for(self, delivery: Delivery, query: RunQuery) -> None:

@@ -69,9 +69,9 @@ class Calls:
         self.attempts = Attempts(threads, self._beat, interceptors)
         self.capacity = settings.capacity
         partitions = store.keys.partitions
-        self._partition_of = {p.calls(queue, keeper): p for p in partitions}
-        if functions:  # one without would only put off what others could run at once
-            self._partition_of |= {p.calls(queue): p for p in partitions}
+        # Without functions it would only put off what others can run at once.
+        self._partition_of = {p.calls(queue): p for p in partitions} if functions else {}
+        self._partition_of |= {p.calls(queue, keeper): p for p in partitions}
         self.router = Router(
             self.name, connection, store, list(self._partition_of), GROUP_WORKER, self, settings
         )

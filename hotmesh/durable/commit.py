@@ -28,7 +28,7 @@ from hotmesh.run_messages import (
 from hotmesh.store import Entry, Store
 from hotmesh.store import run_ops as ops
 from hotmesh.store.encode import text
-from hotmesh.store.runs import ATTRIBUTES, KEEPER, MEMO, NEXT, REV, RunCommand
+from hotmesh.store.runs import ATTRIBUTES, KEEPER, MEMO, NEXT, RunCommand
 
 Order = Callable[["Commit", Any], None]
 
@@ -64,15 +64,13 @@ class Commit:
         """The whole command: items for the history, and what the code asked for."""
         command, run = self.command, self.run
         history = command.key(command.partition.history(run.begin.run_id))
-        if items:
-            command.history(items)
-            self.fields[REV] = str(int(run.rev) + 1).encode()
+        rev = str(int(run.rev) + 1) if items else run.rev
         if self.keeper != run.keeper:
             self.fields[KEEPER] = self.keeper.encode()
         cancelled = {c.seq for c in commands if type(c) is r.ActCancel and not c.waits}
         for ordered in commands:
-            if type(ordered) is r.Act and ordered.seq in cancelled:
-                continue  # given up in the turn that asked for it
+            if type(ordered) is r.Act and (ordered.seq in self.fused or ordered.seq in cancelled):
+                continue  # begun here, or given up in the turn that asked for it
             order = _ORDERS.get(type(ordered))
             if order is not None:
                 order(self, ordered)
@@ -82,7 +80,8 @@ class Commit:
             command.drop(self.drops)
         command.ops += self.last
         guard = ["turn", run.begin.run_id, run.rev, self.mode, history, run.known]
-        guard += [self.entry.group, [i.decode() for i in self.entry.ids]]
+        guard += [self.entry.group, [i.decode() for i in self.entry.ids], rev]
+        guard += map(text, items)
         return command.build(guard)
 
     def open(self, seq: int, value: bytes = b"1") -> None:
@@ -133,7 +132,7 @@ def call_of(run: Run, act: r.Act, keeper: str, now_ms: int) -> Call:
 
 
 def _act(commit: Commit, act: r.Act) -> None:
-    if act.local or act.seq in commit.fused:
+    if act.local:
         return
     call = call_of(commit.run, act, commit.keeper, commit.store.clock.now_ms())
     commit.open(act.seq)

@@ -1,5 +1,6 @@
 -- turn: the worker of a run commits what its code asked for.
--- {'turn', run id, rev, mode, position of the history, items known, group, {entry ids}}
+-- {'turn', run id, rev, mode, position of the history, items known, group, {entry ids}, next rev, item, ...}
+-- Items join the history and the revision moves here rather than by ops: nearly every turn has nothing else to write.
 -- mode: 'keep' the entry, for activities run here; 'release' it, unless inputs came meanwhile; 'final' ends the run, and is
 -- refused (7) while a signal is unseen; 'end' ends it all the same.
 -- RETURNS: the inputs that came meanwhile, where the entry is kept
@@ -14,6 +15,10 @@ if op[4] == 'final' then
 end
 return 1
 --@ settle
+for first = 10, #op, 1000 do
+  redis.call('RPUSH', KEYS[op[5]], unpack(op, first, math.min(first + 999, #op)))
+end
+if op[9] and op[9] ~= op[3] then redis.call('HSET', KEYS[1], 'r', op[9]) end
 if op[4] == 'keep' or (op[4] == 'release' and #newer > 0) then
   said = newer
 else
