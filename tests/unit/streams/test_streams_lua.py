@@ -39,8 +39,11 @@ def test_a_header_is_whole_and_names_its_one_caller(name: str) -> None:
 
     assert text.startswith(f"-- {name}.lua: ")
     assert set(header) == {"KEYS", "ARGV", "RETURNS", "CALLER", "INCLUDES"}
+    store = HOTMESH / "store"  # has scripts of its own, some of the same name
     callers = {
-        str(p.relative_to(HOTMESH)) for p in HOTMESH.rglob("*.py") if calls.search(p.read_text())
+        str(p.relative_to(HOTMESH))
+        for p in HOTMESH.rglob("*.py")
+        if calls.search(p.read_text()) and store not in p.parents
     }
     assert callers == {where}
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
