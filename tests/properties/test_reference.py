@@ -153,8 +153,8 @@ def join_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """A join that goes on is entered twice."""
     go_on = joins._go_on
 
-    def twice(turn: Any, node: Any, base: str, leg: Leg) -> None:
-        go_on(turn, node, base, leg)
+    def twice(turn: Any, node: Any, base: str, leg: Leg, *, earlier: list[str]) -> None:
+        go_on(turn, node, base, leg, earlier=earlier)
         turn.job.status += 1
         turn.queue.append((node, base))
 

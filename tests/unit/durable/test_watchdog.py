@@ -52,7 +52,7 @@ def test_a_turn_that_does_not_end_is_reported_with_its_stack(
     assert "spin_until" in turn.stuck.stack
     assert "'run-7'" in str(turn.stuck)
     spin_until(lambda: len(caplog.records) > 0)
-    assert [r.getMessage().split()[0] for r in caplog.records] == ["turn.stuck"]
+    assert ["turn.stuck" in r.getMessage() for r in caplog.records] == [True]
 
 
 def test_a_turn_that_ends_is_not_reported_and_one_without_timeout_never() -> None:
