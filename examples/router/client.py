@@ -53,9 +53,9 @@ def main(host: str) -> None:
     base = f"http://127.0.0.1:{port}"
     service = subprocess.Popen(command(host, port), cwd=HERE)
     try:
-        print("ready:", until(f"{base}/readyz", "router"))
+        print("ready:", until(f"{base}/readyz", "router"), flush=True)
         call(f"{base}/orders", {"id": host, "price": 12.5})
-        print("billed:", until(f"{base}/orders/{host}", "billed"))
+        print("billed:", until(f"{base}/orders/{host}", "billed"), flush=True)
     finally:
         service.terminate()  # SIGTERM is the framework's; the router stops inside its shutdown
         print("stopped:", service.wait(WITHIN_S) in (0, -15), flush=True)
