@@ -160,7 +160,7 @@ async def test_what_crosses_partitions_waits_in_the_outbox_for_an_engine(
         [("XLEN", p.outbox) for p in client.store.keys.partitions]
     )
     assert sum(depths) > 0
-    assert sum(depths) < JOBS  # children that live beside their parent need none
+    assert sum(depths) <= JOBS  # none for children that happen to live beside their parent
 
     await mesh_factory(engine=True, workers=calls.workers())
     for jid in jids:
