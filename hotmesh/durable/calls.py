@@ -125,7 +125,7 @@ class Calls:
                 failure = r.Failure("cancelled", "REQUESTED", code=410)
                 self._spawn(self._conclude(delivery, call, Outcome(failure=failure), None))
             elif delivery.lost or delivery.count > 1:
-                self._spawn(self._lost(delivery, call, beats))
+                self._spawn(self._lost(delivery, call))
             else:
                 self._begin(delivery, call, beats)
 
@@ -378,7 +378,7 @@ class Calls:
                 log.warning("activity.thread_left", activity=running.function.name, entry=key[1])
         running.done = True
 
-    async def _lost(self, delivery: Delivery, call: Call, beats: bytes | None) -> None:
+    async def _lost(self, delivery: Delivery, call: Call) -> None:
         """Whoever had it before is gone: that was an attempt."""
         failure = r.Failure("lost", f"the worker of activity {call.name!r} died", "WORKER_LOST")
         outcome = Outcome(failure=failure, names=frozenset({"WorkerLostFailure"}))
@@ -402,7 +402,6 @@ class Calls:
         except HotMeshError as exc:
             log.error("answer.failed", job=call.jid, activity=call.name, error=str(exc))
         self.router.done([delivery.key])
-        del beats
 
     async def _unknown(self, delivery: Delivery, call: Call) -> None:
         """Another worker may know it: try again later, without counting."""

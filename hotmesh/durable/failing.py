@@ -36,7 +36,6 @@ class Failing:
         self,
         active: Active,
         error: BaseException,
-        head: RunHead | None,
         answers: Sequence[r.Answer] = (),
     ) -> None:
         """The code is at fault: the run stays open and is tried again later.
@@ -68,7 +67,6 @@ class Failing:
         kept = _worth_keeping(active, answers)
         self._turns.forget(active)
         self._turns.spawn(self._put_off(active, text, kept))
-        del head
 
     def _fail_run(self, active: Active, error: NonDeterminismError) -> None:
         """A history that does not fit ends the run, where its definition says so."""

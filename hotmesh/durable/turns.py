@@ -254,7 +254,7 @@ class Turns:
             if run.closed is not None:
                 raise AssertionError("an open run has a closed history")
         except Exception as exc:  # noqa: BLE001 - user code; it becomes a failed task
-            self.failing.failed(active, exc, head)
+            self.failing.failed(active, exc)
             return False
         active.inputs += [(i, decoded[i - first]) for i in left]  # type: ignore[misc]
         if replayed:
@@ -291,13 +291,13 @@ class Turns:
         try:
             self._fed(active, r.decode_items(records))
         except msgspec.DecodeError as exc:
-            self.failing.failed(active, exc, None)
+            self.failing.failed(active, exc)
 
     async def _feed_opened(self, active: Active, records: list[bytes]) -> None:
         decoded = await self.read(records)
         active.sending = False
         if isinstance(decoded, Exception):
-            self.failing.failed(active, decoded, None)
+            self.failing.failed(active, decoded)
         else:
             self._fed(active, decoded)
 
@@ -328,7 +328,7 @@ class Turns:
         try:
             commands = self._turn(run, now_ms, [*(rec for _, rec in inputs), *answers])
         except Exception as exc:  # noqa: BLE001 - user code; it becomes a failed task
-            self.failing.failed(active, exc, None, answers)
+            self.failing.failed(active, exc, answers)
             return
         ins: tuple[int | r.Answer, ...] = (*(i for i, _ in inputs), *answers)
         turn = r.Turn(run.now_ms, ins, tuple(commands), self.worker, self.build)
@@ -368,7 +368,7 @@ class Turns:
             turns = await coder.seal(active.items)
         except CodecError as exc:
             active.sending = False
-            self.failing.failed(active, exc, None)
+            self.failing.failed(active, exc)
             return
         commands = [c for turn in turns for c in turn.commands]
         assert active.run is not None
@@ -393,7 +393,7 @@ class Turns:
                 extra(commit)
             built = commit.build([r.encode_turn(turn) for turn in turns], commands)
         except Exception as exc:  # noqa: BLE001 - a fault of ours must not stop the others
-            self.failing.failed(active, exc, None)
+            self.failing.failed(active, exc)
             return
         active.sending = True
         if not self._outgoing:
@@ -465,7 +465,7 @@ class Turns:
         try:
             self._newer(active, r.decode_items(records), found, count)
         except msgspec.DecodeError as exc:
-            self.failing.failed(active, exc, None)
+            self.failing.failed(active, exc)
 
     async def _open_newer(
         self, active: Active, records: list[bytes], found: int, count: int
@@ -473,7 +473,7 @@ class Turns:
         decoded = await self.read(records)
         active.sending = False
         if isinstance(decoded, Exception):
-            self.failing.failed(active, decoded, None)
+            self.failing.failed(active, decoded)
         else:
             self._newer(active, decoded, found, count)
 
